@@ -1,0 +1,1 @@
+"""Tables: reading them, and laying them out for a model. Imports no torch."""
