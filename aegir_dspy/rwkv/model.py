@@ -1,0 +1,225 @@
+"""RWKV-7 ("x070") in plain PyTorch, batched, parameters under their official names.
+
+Paper: RWKV-7 "Goose" (arXiv:2503.14456). What is ours: streams of ragged length in one batch, a chunked
+prefill that is differentiable also in the initial state, decoding in place in a pool, and an optional
+n-gram memory at the input (`ngram.*`, absent from published checkpoints).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aegir_dspy.rwkv.geometry import Geometry
+from aegir_dspy.rwkv.ngram import NgramMemory
+from aegir_dspy.rwkv.recurrence import wkv_prefill, wkv_step
+from aegir_dspy.rwkv.state import NGRAM_TAIL, StateTensors, zero_tensors
+
+__all__ = ["RWKV7"]
+
+_DECAY = -0.606531  # -exp(-0.5): the slowest log decay is _DECAY · sigmoid(·)
+_HEAD_NORM_EPS = 64e-5  # fixed in the reference, whatever the head size
+
+
+class TimeMix(nn.Module):
+    """The WKV-7 attention of one layer."""
+
+    def __init__(self, geometry: Geometry, layer: int) -> None:
+        super().__init__()
+        g, width = geometry, geometry.width
+        self.geometry, self.layer = geometry, layer
+        for name in "rwkvag":
+            self.register_parameter(f"x_{name}", _empty(1, 1, width))
+        ranks = {"w": g.decay_rank, "a": g.rate_rank, "v": g.value_rank}
+        for name, rank in ranks.items():
+            if name == "v" and layer == 0:
+                continue  # the first layer's value is the one later layers mix in
+            self.register_parameter(f"{name}0", _empty(1, 1, width))
+            self.register_parameter(f"{name}1", _empty(width, rank))
+            self.register_parameter(f"{name}2", _empty(rank, width))
+        self.g1, self.g2 = _empty(width, g.gate_rank), _empty(g.gate_rank, width)
+        self.k_k, self.k_a = _empty(1, 1, width), _empty(1, 1, width)
+        self.r_k = _empty(g.heads, g.head_size)
+        self.receptance = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+        self.ln_x = nn.GroupNorm(g.heads, width, eps=_HEAD_NORM_EPS)
+
+    def project(self, x: Tensor, past: Tensor, v_first: Tensor | None) -> tuple[list[Tensor], Tensor, Tensor]:
+        """What the recurrence reads: `x` and the token before it, `past`, both (B, T, D).
+
+        Returns [r, log_w, k, v, a, b] each (B, T, H, N) float32, the gate (B, T, D) and v_first.
+        """
+        delta = past - x
+        xr, xw, xk, xv, xa, xg = (
+            torch.addcmul(x, delta, mix.to(x.dtype))
+            for mix in (self.x_r, self.x_w, self.x_k, self.x_v, self.x_a, self.x_g)
+        )
+        r, k, v = self.receptance(xr), self.key(xk), self.value(xv)
+        log_w = _DECAY * torch.sigmoid(self.w0 + (torch.tanh(xw @ self.w1) @ self.w2).float())
+        rate = torch.sigmoid(self.a0.to(x.dtype) + (xa @ self.a1) @ self.a2)
+        gate = torch.sigmoid(xg @ self.g1) @ self.g2
+        if v_first is None:
+            v_first = v
+        else:
+            v = torch.addcmul(v, v_first - v, torch.sigmoid(self.v0.to(x.dtype) + (xv @ self.v1) @ self.v2))
+        heads = (*x.shape[:-1], self.geometry.heads, self.geometry.head_size)
+        erase = F.normalize((k * self.k_k.to(k.dtype)).float().view(heads), dim=-1)
+        k = k * (1 + (rate - 1) * self.k_a.to(k.dtype))
+        parts = [t.float().view(heads) for t in (r, log_w, k, v, rate)]
+        return [*parts[:4], -erase, erase * parts[4]], gate, v_first
+
+    def finish(self, y: Tensor, parts: list[Tensor], gate: Tensor) -> Tensor:
+        """Normalise the heads, add the current token's bonus, gate, project: (B, T, D)."""
+        r, k, v = parts[0], parts[2], parts[3]
+        bonus = (r * k * self.r_k).sum(-1, keepdim=True) * v
+        flat = self.ln_x(y.flatten(0, 1).flatten(1).to(self.ln_x.weight.dtype)).view(gate.shape)
+        return self.output((flat + bonus.flatten(-2).to(flat.dtype)) * gate)
+
+
+class ChannelMix(nn.Module):
+    """The squared-ReLU feed-forward of one layer, mixed with the token before."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__()
+        self.x_k = _empty(1, 1, geometry.width)
+        self.key = nn.Linear(geometry.width, geometry.ffn, bias=False)
+        self.value = nn.Linear(geometry.ffn, geometry.width, bias=False)
+
+    def forward(self, x: Tensor, past: Tensor) -> Tensor:
+        """`x` and the token before it, both (B, T, D) → (B, T, D)."""
+        mixed = torch.addcmul(x, past - x, self.x_k.to(x.dtype))
+        return self.value(torch.relu(self.key(mixed)).square())
+
+
+class Block(nn.Module):
+    """One layer: norms, time mix, channel mix."""
+
+    def __init__(self, geometry: Geometry, layer: int) -> None:
+        super().__init__()
+        if layer == 0:
+            self.ln0 = nn.LayerNorm(geometry.width)
+        self.ln1, self.ln2 = nn.LayerNorm(geometry.width), nn.LayerNorm(geometry.width)
+        self.att, self.ffn = TimeMix(geometry, layer), ChannelMix(geometry)
+
+
+class RWKV7(nn.Module):
+    """The model: tokens in, hidden vectors and states out.
+
+    Parameters are left uninitialised; `initialize` (training) or `load_state_dict` fills them.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__()
+        self.geometry = geometry
+        self.emb = nn.Embedding(geometry.vocab, geometry.width)
+        self.blocks = nn.ModuleList(Block(geometry, layer) for layer in range(geometry.layers))
+        self.ln_out = nn.LayerNorm(geometry.width)
+        self.head = nn.Linear(geometry.width, geometry.vocab, bias=False)
+        if geometry.ngram_buckets:
+            self.ngram = NgramMemory(geometry.ngram_buckets, geometry.ngram_width, geometry.width)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.emb.weight.device
+
+    def forward(
+        self, tokens: Tensor, state: StateTensors | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, StateTensors]:
+        """Read T tokens in every stream, in parallel over the stream.
+
+        Args:
+            tokens: (B, T) int64, padded at the end with anything.
+            state: where each stream starts; None for the zero state. Not changed. Differentiable.
+            lengths: (B,) how many of the T tokens are real; None when all are.
+
+        Returns:
+            The normalised hidden vectors (B, T, D), meaningless beyond a stream's length, and the
+            state after each stream's last real token. `head(hidden)` gives the next-token logits.
+        """
+        batch, length = tokens.shape
+        state = state or zero_tensors(self.geometry, batch, tokens.device)
+        mask = None
+        if lengths is not None and bool((lengths < length).any()):
+            mask = torch.arange(length, device=tokens.device) < lengths.unsqueeze(1)  # (B, T)
+        ends = lengths - 1 if lengths is not None else torch.full((batch,), length - 1, device=tokens.device)
+        x = self._embed(tokens, state.tail)
+        dtype = _compute_dtype(x)
+        shifts, matrices, v_first = [], [], None
+        for layer, block in enumerate(self.blocks):
+            h = block.ln1(x).to(dtype)
+            parts, gate, v_first = block.att.project(h, _previous(h, state.shift[layer, 0]), v_first)
+            if mask is not None:
+                neutral = mask[..., None, None]
+                parts = [p * neutral if i in (1, 2, 5) else p for i, p in enumerate(parts)]
+            y, matrix = wkv_prefill(*parts, state.kv[layer])
+            x = x + block.att.finish(y, parts, gate)
+            h2 = block.ln2(x).to(dtype)
+            x = x + block.ffn(h2, _previous(h2, state.shift[layer, 1]))
+            shifts.append(torch.stack([_at(h, ends), _at(h2, ends)]).float())
+            matrices.append(matrix)
+        tail = _new_tail(state.tail, tokens, ends)
+        return self.ln_out(x), StateTensors(torch.stack(shifts), torch.stack(matrices), tail)
+
+    def step(self, tokens: Tensor, state: StateTensors) -> Tensor:
+        """Read one token in every stream, updating `state` in place. Inference only.
+
+        Args:
+            tokens: (B,) int64.
+            state: B streams; its tensors are overwritten.
+
+        Returns:
+            Normalised hidden vectors (B, D).
+        """
+        x = self._embed(tokens.unsqueeze(1), state.tail)
+        v_first = None
+        for layer, block in enumerate(self.blocks):
+            h = block.ln1(x)
+            past = state.shift[layer, 0].unsqueeze(1).to(h.dtype)
+            parts, gate, v_first = block.att.project(h, past, v_first)
+            y = wkv_step(*(p.squeeze(1) for p in parts), state.kv[layer])
+            x = x + block.att.finish(y.unsqueeze(1), parts, gate)
+            h2 = block.ln2(x)
+            x = x + block.ffn(h2, state.shift[layer, 1].unsqueeze(1).to(h2.dtype))
+            state.shift[layer, 0] = h.squeeze(1)
+            state.shift[layer, 1] = h2.squeeze(1)
+        if state.tail.shape[1]:
+            state.tail[:] = torch.cat([state.tail[:, 1:], tokens.unsqueeze(1)], 1)
+        return self.ln_out(x).squeeze(1)
+
+    def _embed(self, tokens: Tensor, tail: Tensor) -> Tensor:
+        x = self.emb(tokens)
+        if self.geometry.ngram_buckets:
+            x = x + self.ngram(tokens, tail)
+        return self.blocks[0].ln0(x)  # type: ignore[operator]
+
+
+def _compute_dtype(x: Tensor) -> torch.dtype:
+    """What matrix products run in: autocast's type where that is on, otherwise the weights' own."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+
+
+def _empty(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.zeros(*shape))
+
+
+def _previous(x: Tensor, first: Tensor) -> Tensor:
+    """The token before each one: `first` (B, D) before the first of `x` (B, T, D)."""
+    return torch.cat([first.unsqueeze(1).to(x.dtype), x[:, :-1]], 1)
+
+
+def _at(x: Tensor, positions: Tensor) -> Tensor:
+    """(B, T, D) at one position a stream → (B, D)."""
+    return x[torch.arange(x.shape[0], device=x.device), positions]
+
+
+def _new_tail(tail: Tensor, tokens: Tensor, ends: Tensor) -> Tensor:
+    if not tail.shape[1]:
+        return tail
+    stream = torch.cat([tail, tokens], 1)
+    index = ends.unsqueeze(1) + torch.arange(1, NGRAM_TAIL + 1, device=tokens.device)
+    return stream.gather(1, index)

@@ -1,0 +1,52 @@
+"""A hashed n-gram memory at the input: an embedding of the last 2, 3 and 4 bytes.
+
+An addition of ours to the published architecture (the idea is fastText's hashed n-grams,
+arXiv:1607.01759). A window never reaches across a boundary byte, so what a column contributes does not
+depend on the column before it, and states stay composable.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from aegir_dspy.rwkv.state import NGRAM_TAIL
+
+__all__ = ["NgramMemory"]
+
+_BOUNDARIES = (0x00, 0x1C, 0x1D)  # nothing read yet; end of an answer; end of a column
+_MIX = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F)
+
+
+class NgramMemory(nn.Module):
+    """Sum of the embeddings of the 2-, 3- and 4-gram that end at each position, projected to D."""
+
+    def __init__(self, buckets: int, width: int, model_width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(buckets, width))
+        self.project = nn.Parameter(torch.zeros(model_width, width))
+
+    def forward(self, tokens: Tensor, tail: Tensor) -> Tensor:
+        """`tokens` (B, T) after the last three tokens `tail` (B, 3) → (B, T, D)."""
+        index = ngram_buckets(tokens, tail, self.weight.shape[0])  # (B, T, 3)
+        memory = nn.functional.embedding_bag(
+            index.flatten(0, 1), self.weight, mode="sum", padding_idx=0
+        )  # (B·T, width)
+        return nn.functional.linear(memory, self.project).view(*tokens.shape, -1)
+
+
+def ngram_buckets(tokens: Tensor, tail: Tensor, buckets: int) -> Tensor:
+    """Bucket of the n-gram ending at each position, n = 2, 3, 4: (B, T, 3); 0 where it crosses a boundary."""
+    stream = torch.cat([tail, tokens], 1)  # (B, 3 + T)
+    boundary = torch.isin(stream, stream.new_tensor(_BOUNDARIES))
+    length = tokens.shape[1]
+    mixed = tokens * _MIX[0] + 0x165667B1
+    open_window = torch.ones_like(tokens, dtype=torch.bool)
+    found = []
+    for back in range(1, NGRAM_TAIL + 1):
+        start = NGRAM_TAIL - back
+        mixed = (mixed ^ (stream[:, start : start + length] + 1) * _MIX[back]) & 0xFFFFFFFF
+        mixed = ((mixed ^ (mixed >> 15)) * 0x2C1B3C6D + back) & 0xFFFFFFFF
+        open_window = open_window & ~boundary[:, start : start + length]
+        found.append(torch.where(open_window, (mixed ^ (mixed >> 13)) % (buckets - 1) + 1, 0))
+    return torch.stack(found, -1)
