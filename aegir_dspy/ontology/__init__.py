@@ -1,5 +1,5 @@
 """What columns may mean: vocabularies of types and relations."""
 
-from aegir_dspy.ontology.vocabulary import BUILTIN, Label, Vocabulary, load_vocabulary
+from aegir_dspy.ontology.vocabulary import VOCABULARIES, Label, Vocabulary, load_vocabulary
 
-__all__ = ["BUILTIN", "Label", "Vocabulary", "load_vocabulary"]
+__all__ = ["VOCABULARIES", "Label", "Vocabulary", "load_vocabulary"]

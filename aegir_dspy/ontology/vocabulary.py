@@ -2,9 +2,9 @@
 
 Built in are
 
-- ``schema`` (the default): ``sotab82`` and ``technical`` together;
+- ``schema`` (the default): ``sotab82``, then technical types beyond it (identifiers, personal data,
+  network, file and measurement types);
 - ``sotab82`` and ``sotab32``: the labels of the SOTAB column type benchmarks, on schema.org;
-- ``technical``: identifiers, personal data, network, file and measurement types beyond SOTAB;
 - ``dbpedia``: classes of the DBpedia ontology.
 
 How IRIs were given: a label that is a schema.org class or property has that term's IRI. ``X/name``
@@ -16,8 +16,8 @@ all descriptions; every other IRI occurs once in a vocabulary. Types that neithe
 DBpedia names have an IRI of this project below ``https://w3id.org/aegir/type/``. ``dbpedia`` also
 has ``xsd:double`` and ``xsd:positiveInteger``, with their XML Schema IRIs.
 
-A file is a JSON list of ``{"label", "iri"?, "description"?, "examples"?, "headers"?}``, a JSON list
-of labels, or plain text with one label a line.
+A file is a JSON list of ``{"label", "iri"?, "description"?, "examples"?, "headers"?}`` (other keys are
+ignored), a JSON list of labels, or plain text with one label a line.
 """
 
 from __future__ import annotations
@@ -33,19 +33,12 @@ from typing import Any
 
 from aegir_dspy.errors import VocabularyError
 
-__all__ = ["BUILTIN", "Label", "Vocabulary", "load_vocabulary"]
+__all__ = ["VOCABULARIES", "Label", "Vocabulary", "load_vocabulary"]
 
-BUILTIN: dict[str, tuple[str, ...]] = {
-    "schema": ("sotab82", "technical"),
-    "sotab82": ("sotab82",),
-    "sotab32": ("sotab32",),
-    "technical": ("technical",),
-    "dbpedia": ("dbpedia",),
-}
-"""The built-in vocabularies and the package files each is put together from."""
+VOCABULARIES: tuple[str, ...] = ("schema", "sotab82", "sotab32", "dbpedia")
+"""The names of the built-in vocabularies."""
 
-_TEXTS = ("label", "iri", "description")
-_LISTS = ("examples", "headers")
+_COMPOSED = {"schema": ("sotab82", "technical")}  # the files of a vocabulary that has several
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +112,7 @@ def load_vocabulary(name_or_path: str | Path = "schema") -> Vocabulary:
     Raises:
         VocabularyError: the name is unknown, or the file cannot be read or is not a vocabulary.
     """
-    if isinstance(name_or_path, str) and name_or_path in BUILTIN:
+    if isinstance(name_or_path, str) and name_or_path in VOCABULARIES:
         return _builtin(name_or_path)
     path = Path(name_or_path)
     return Vocabulary(path.stem, _parse(_read(path), str(path), is_json=path.suffix.lower() == ".json"))
@@ -127,7 +120,7 @@ def load_vocabulary(name_or_path: str | Path = "schema") -> Vocabulary:
 
 def _builtin(name: str) -> Vocabulary:
     labels: list[Label] = []
-    for part in BUILTIN[name]:
+    for part in _COMPOSED.get(name, (name,)):
         file = resources.files("aegir_dspy.assets") / f"vocabulary_{part}.json"
         labels += _parse(file.read_text("utf-8"), file.name, is_json=True)
     return Vocabulary(name, tuple(labels))
@@ -137,7 +130,7 @@ def _read(path: Path) -> str:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
-        known = ", ".join(BUILTIN)
+        known = ", ".join(VOCABULARIES)
         raise VocabularyError(f"expected a built-in vocabulary ({known}) or a file, found {path}") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
@@ -181,10 +174,6 @@ def _label(entry: Any, where: str) -> Label:
         entry = {"label": entry}
     if not isinstance(entry, dict):
         raise VocabularyError(f"expected a label or an object with 'label' at {where}, found {_kind(entry)}")
-    unknown = next((key for key in entry if key not in _TEXTS + _LISTS), None)
-    if unknown is not None:
-        known = ", ".join(_TEXTS + _LISTS)
-        raise VocabularyError(f"expected only the keys {known} at {where}, found {unknown!r}")
     name = entry.get("label")
     if not isinstance(name, str) or not name.strip():
         raise VocabularyError(f"expected a non-empty 'label' at {where}, found {_kind(name)}")
