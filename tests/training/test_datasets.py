@@ -10,23 +10,12 @@ import duckdb
 import pytest
 
 from aegir_dspy.errors import InputError
-from aegir_dspy.training import split
 from aegir_dspy.training.datasets import LabelledTable, host_of, load_corpus, load_label_set, load_labelled
-from aegir_dspy.training.split import (
-    Leakage,
-    choose_dev_hosts,
-    dev_hosts,
-    drop_dev_hosts,
-    drop_shared,
-    leakage,
-    sotab82_training,
-)
 
 FIELDS = [
     *("table", "column_index", "column_name", "label", "source", "task", "label_set", "split"),
     *("subject_column_index", "note"),
 ]
-REAL = Path(__file__).parents[2] / "../shared/data/train_dev"
 
 
 def write_parquet(path: Path, columns: dict[str, str], rows: list[tuple[Any, ...]]) -> None:
@@ -82,25 +71,6 @@ class Layout:
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path / "data [1] *")
-
-
-def sotab(layout: Layout, host: str, *columns: Sequence[str], domain: str = "Book") -> None:
-    layout.add(
-        "sotabv2_cta",
-        f"{domain}_{host}_September2020_CTA",
-        ["Column 1"] * len(columns),
-        list(zip(*columns, strict=True)),
-        {0: "Book/name"},
-    )
-
-
-def nameless(layout: Layout, number: int, values: list[str], label: str = "Book/name") -> None:
-    rows = [[value] for value in values]
-    layout.add("sotabv2_cta_val82", f"val_cta_{number:04}", ["Column 1"], rows, {0: label})
-
-
-def one_host_of_each() -> tuple[str, str]:
-    return min(dev_hosts()), "not-a-dev-host.example"
 
 
 def names(tables: list[LabelledTable]) -> list[str]:
@@ -258,74 +228,3 @@ def test_corpus_reads_every_shard_in_order(tmp_path: Path) -> None:
     assert tables[299].columns[0].values == ("v299", "")
     with pytest.raises(InputError, match="parquet shards"):
         next(load_corpus(tmp_path / "nowhere"))
-
-
-def test_dev_hosts_are_chosen_by_seed_not_by_order() -> None:
-    hosts = [f"site{i}.example" for i in range(200)]
-    chosen = choose_dev_hosts(hosts)
-    assert len(chosen) == 40
-    assert chosen == choose_dev_hosts(reversed(hosts + hosts))
-    assert chosen != choose_dev_hosts(hosts, seed=1)
-    # A host keeps its part when others come or go, up to the few at the threshold.
-    assert len(set(chosen) - set(choose_dev_hosts(hosts[:-10]))) <= 10
-
-
-def test_committed_hosts_are_a_fifth_of_the_set() -> None:
-    if not REAL.exists():
-        pytest.skip("the labelled data is not beside the checkout")
-    hosts = [table.host for table in load_labelled(REAL, "sotabv2_cta") if table.host]
-    assert choose_dev_hosts(hosts) == sorted(dev_hosts())
-
-
-def test_all_tables_of_a_dev_host_are_in_dev(layout: Layout) -> None:
-    dev_host, other = one_host_of_each()
-    sotab(layout, dev_host, ["first page of the site"])
-    sotab(layout, dev_host, ["second page of the site"], domain="JobPosting")
-    sotab(layout, other, ["something else"])
-    nameless(layout, 1, ["a table from nobody knows where"])
-    train, dev = sotab82_training(layout.write())
-    assert [table.host for table in dev] == [dev_host] * 2
-    assert [table.host for table in train] == [other, None]
-    assert drop_dev_hosts(train + dev) == train
-
-
-def test_nameless_tables_of_dev_do_not_train(layout: Layout) -> None:
-    dev_host, other = one_host_of_each()
-    sotab(layout, dev_host, ["The Long Way to a Small,  Angry Planet", "x"], ["EUR", "EUR"])
-    sotab(layout, other, ["Another title that is long enough"])
-    nameless(layout, 1, [" The Long Way to a Small, Angry\tPlanet", "x"])
-    nameless(layout, 2, ["Another title that is long enough"])
-    nameless(layout, 3, ["Another title that is long enough"], label="Event/name")
-    nameless(layout, 4, ["EUR", "EUR"])
-    train, dev = sotab82_training(layout.write())
-    assert len(dev) == 1
-    assert names(train)[1:] == ["val_cta_0003", "val_cta_0004"]
-    assert leakage(train, dev) == Leakage(columns=0, varied=0)
-
-
-def test_leakage_counts_training_columns(layout: Layout) -> None:
-    dev_host, other = one_host_of_each()
-    constant = ["https://schema.org/InStock"] * 2
-    varied = ["https://schema.org/InStock", "https://schema.org/SoldOut"]
-    sotab(layout, dev_host, constant)
-    sotab(layout, dev_host, varied, domain="Movie")
-    sotab(layout, other, constant, varied, ["short", "short"], ["only in the training part"] * 2)
-    tables = load_labelled(layout.write(), "sotabv2_cta")
-    assert leakage(tables[2:], tables[:2]) == Leakage(columns=2, varied=1)
-    assert drop_shared(tables[2:], tables[:2]) == []
-    assert drop_shared(tables[2:], []) == tables[2:]
-
-
-def test_command_rewrites_the_hosts_and_reports(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for number in range(10):
-        sotab(layout, f"site{number}.example", [f"the long content of site number {number}"])
-    nameless(layout, 1, ["a table from nobody knows where"])
-    monkeypatch.setattr(split, "__file__", str(layout.write() / "split.py"))
-    assert split._main([str(layout.folder)]) == 0
-    written = json.loads((layout.folder / "dev_hosts.json").read_text(encoding="utf-8"))
-    assert written["hosts"] == choose_dev_hosts(f"site{number}.example" for number in range(10))
-    assert "train: 11 tables, 11 labelled columns" in capsys.readouterr().out
-    assert split._main([]) == 2
-    assert "expected one folder" in capsys.readouterr().err
