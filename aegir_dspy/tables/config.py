@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from aegir_dspy.errors import InputError
+
 __all__ = ["ReadConfig"]
 
 
@@ -29,6 +31,4 @@ class ReadConfig:
         for field in fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"ReadConfig.{field.name}: expected an integer of at least 1, found {value!r}"
-                )
+                raise InputError(f"ReadConfig.{field.name}: expected an integer >= 1, found {value!r}")

@@ -67,10 +67,17 @@ class Table:
 
 @dataclass(frozen=True)
 class TableSet(Sequence[Table]):
-    """What `read_tables` returns: the tables, and a record for every file that gave none."""
+    """What `read_tables` returns: the tables, and a record for every file that gave none.
+
+    Attributes:
+        tables: in the order of the paths given, files of a folder sorted.
+        failures: files, or parts of files, that could not be read.
+        skipped: paths inside scanned folders that are no table files by their extension.
+    """
 
     tables: tuple[Table, ...]
     failures: tuple[FailureRecord, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     @overload
     def __getitem__(self, index: int) -> Table: ...

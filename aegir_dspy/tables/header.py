@@ -1,0 +1,114 @@
+"""Where the table begins in the rows of a file, and whether its first row names the columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+from aegir_dspy.tables.infer import cell_type, infer_type, is_null
+
+__all__ = ["find_header"]
+
+_TITLE_ROWS = 64
+_BODY_ROWS = 200
+_LONGEST_NAME = 200
+_TYPED = frozenset({"integer", "number", "date", "datetime", "time", "boolean"})
+
+
+def find_header(rows: Sequence[Sequence[str]]) -> tuple[int, bool]:
+    """The index of the first row of the table, and whether that row holds the names of the columns.
+
+    Rows above it are titles, comments and blank lines. A row is a header unless its cells look like those
+    below it: in doubt it is one.
+    """
+    width = _usual_width(rows)
+    body = _majority_types(rows, width)
+    start = _first_row(rows, width, body)
+    if start >= len(rows):
+        return 0, False
+    candidates = [start]
+    for index in range(start, min(len(rows), start + _TITLE_ROWS)):
+        if _votes(rows[index], body)[0] > 0 and not _is_progression(rows[index]):
+            break
+        candidates.append(index)
+    if any(kind in _TYPED for kind in body) and len(candidates) > 1:
+        start = max(candidates, key=lambda index: (_distinct(rows[index]), -index))
+    return start, _is_header(rows[start], rows[start + 1 : start + 1 + _BODY_ROWS], body)
+
+
+def _usual_width(rows: Sequence[Sequence[str]]) -> int:
+    """The commonest number of cells of a row that is not blank; the larger one of a tie."""
+    widths = Counter(len(row) for row in rows if any(row))
+    return max(widths, key=lambda width: (widths[width], width), default=1)
+
+
+def _first_row(rows: Sequence[Sequence[str]], width: int, body: Sequence[str]) -> int:
+    """The first row that is no title: about as full as the rows of the body are, and no comment."""
+    filled = [_filled(row) for row in rows if len(row) == width and any(row)]
+    least = max(1.0, median(filled) / 2) if filled else 1.0
+    for index, row in enumerate(rows[:_TITLE_ROWS]):
+        if _filled(row) >= least and not (_is_comment(row, width) and index + 1 < len(rows)):
+            return index
+    return next((index for index, row in enumerate(rows) if any(row)), 0)
+
+
+def _is_comment(row: Sequence[str], width: int) -> bool:
+    """``# generated …``; but ``#id,name`` above two columns is a header."""
+    first = row[0].lstrip()
+    return first.startswith(("# ", "##", "// ")) or (
+        first.startswith("#") and len(first) > 1 and len(row) != width
+    )
+
+
+def _majority_types(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Per column the type that most of its cells that are not null have, from rows of the usual width."""
+    body = [row for row in rows if len(row) == width][1 : 1 + _BODY_ROWS]
+    kinds = []
+    for column in range(width):
+        found = Counter(cell_type(row[column]) for row in body)
+        del found["empty"]
+        found["number"] += found.pop("integer", 0)
+        kind, count = max(found.items(), key=lambda item: (item[1], item[0]))
+        kinds.append(kind if count > 0.6 * found.total() else "text")
+    return kinds
+
+
+def _votes(row: Sequence[str], body: Sequence[str]) -> tuple[int, int]:
+    """Cells of a row in typed columns: how many are of the column's type, how many are words."""
+    same = other = 0
+    for cell, kind in zip(row, body, strict=False):
+        if kind in _TYPED and not is_null(cell):
+            found = cell_type(cell)
+            same += found == kind or (found == "integer" and kind == "number")
+            other += found not in _TYPED
+    return same, other
+
+
+def _is_header(row: Sequence[str], below: Sequence[Sequence[str]], body: Sequence[str]) -> bool:
+    same, other = _votes(row, body)
+    if same or other:
+        return other >= same or _is_progression(row)
+    if not below:
+        return infer_type(row) not in _TYPED
+    repeated = sum(_recurs(cell, column, below) for column, cell in enumerate(row) if cell.strip())
+    long = any(len(cell) > _LONGEST_NAME for cell in row)
+    return not long and repeated * 2 < max(1, _filled(row))
+
+
+def _recurs(cell: str, column: int, below: Sequence[Sequence[str]]) -> bool:
+    return any(column < len(row) and row[column] == cell for row in below)
+
+
+def _is_progression(row: Sequence[str]) -> bool:
+    """Whether the numbers of a row are consecutive, as years and column numbers above a table are."""
+    numbers = [int(cell) for cell in row if cell_type(cell) == "integer"]
+    return len(numbers) >= 3 and all(b - a == 1 for a, b in zip(numbers, numbers[1:], strict=False))
+
+
+def _filled(row: Sequence[str]) -> int:
+    return sum(1 for cell in row if cell.strip())
+
+
+def _distinct(row: Sequence[str]) -> int:
+    return len({cell.strip() for cell in row} - {""})
