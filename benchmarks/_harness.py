@@ -22,32 +22,19 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from aegir_dspy.errors import AegirError, InputError
 
-__all__ = ["Bench", "Check", "labelled_folder", "machine", "main"]
+__all__ = ["Bench", "labelled_folder", "machine", "main"]
 
 Value = str | int | float | bool | None
-
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
-# Wide enough for the widest of our tables where the output is a file or a pipe.
-_WIDTH = 160
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A goal, the value measured for it and whether it is met."""
-
-    name: str
-    value: float
-    goal: str
-    ok: bool
+_WIDTH = 160  # columns of a table that goes to a file or a pipe
 
 
 @dataclass(slots=True)
@@ -57,49 +44,39 @@ class Bench:
     name: str
     options: argparse.Namespace
     rows: list[dict[str, Value]] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
+    checks: list[dict[str, Value]] = field(default_factory=list)
 
     def row(self, **values: Value) -> None:
         """Add a row; rows may have different keys."""
         self.rows.append(values)
 
     def check(
-        self, name: str, value: float, *, at_least: float | None = None, at_most: float | None = None
+        self, name: str, value: float, *, at_least: float = -math.inf, at_most: float = math.inf
     ) -> bool:
         """Add a check against one or both bounds; a value that is not a number meets none."""
-        if at_least is None and at_most is None:
+        bounds = [(sign, b) for sign, b in ((">=", at_least), ("<=", at_most)) if math.isfinite(b)]
+        if not bounds:
             raise ValueError(f"expected at_least or at_most for check {name!r}; found neither")
-        met = (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
-        bounds = ((">=", at_least), ("<=", at_most))
-        goal = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
-        self.checks.append(Check(name, float(value), goal, bool(met)))
-        return bool(met)
-
-    def to_json(self) -> dict[str, Any]:
-        """The document ``--json`` writes."""
-        return {
-            "name": self.name,
-            "machine": machine(),
-            "rows": [_finite(row) for row in self.rows],
-            "checks": [_finite(asdict(check)) for check in self.checks],
-        }
+        met = bool(at_least <= value <= at_most)
+        goal = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds)
+        self.checks.append({"name": name, "value": float(value), "goal": goal, "ok": met})
+        return met
 
 
 def main(
     name: str,
-    measure: Callable[[Bench], None],
-    arguments: Callable[[argparse.ArgumentParser], object] | None = None,
+    measure: Callable[[Bench], object],
+    arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Parse the options, measure, print, write the JSON, and return the exit code.
-
-    Args:
-        name: the name of the benchmark.
-        measure: adds the rows and checks; reads ``bench.options``.
-        arguments: adds options of its own to the parser.
-        argv: the arguments, by default those of the process.
-    """
-    bench = Bench(name, _parser(name, measure, arguments).parse_args(argv))
+    """Parse the options (`arguments` adds more), measure, print, write the JSON; the exit code."""
+    parser = argparse.ArgumentParser(description=f"{name}: {measure.__doc__ or 'a benchmark of aegir-dspy'}")
+    parser.add_argument("--quick", action="store_true", help="the same on less data, in at most a minute")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="the data sets (%(default)s)")
+    arguments(parser)
+    bench = Bench(name, parser.parse_args(argv))
     try:
         measure(bench)
     except AegirError as error:
@@ -107,17 +84,19 @@ def main(
         return 2
     _print(bench)
     if bench.options.json is not None:
-        text = json.dumps(bench.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
-        bench.options.json.write_text(text + "\n", encoding="utf-8")
-    return 0 if all(check.ok for check in bench.checks) else 1
+        bench.options.json.parent.mkdir(parents=True, exist_ok=True)
+        rows, checks = (
+            [{k: _finite(v) for k, v in r.items()} for r in part] for part in (bench.rows, bench.checks)
+        )
+        document = {"name": name, "machine": machine(), "rows": rows, "checks": checks}
+        bench.options.json.write_text(
+            json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    return 0 if all(check["ok"] for check in bench.checks) else 1
 
 
 def labelled_folder(bench: Bench) -> Path:
-    """The folder of labelled tables under ``--data``.
-
-    Raises:
-        InputError: there is none.
-    """
+    """The folder of labelled tables under ``--data``, or InputError."""
     folder: Path = bench.options.data / "train_dev"
     if not folder.is_dir():
         raise InputError(
@@ -130,53 +109,29 @@ def machine() -> dict[str, Value]:
     """What the figures were measured on; torch and the GPU only where torch is in use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found: dict[str, Value] = {"cpu": _cpu(), "cores": cores, "python": platform.python_version()}
-    torch = sys.modules.get("torch")
-    if torch is not None:
+    if torch := sys.modules.get("torch"):
         found |= {"torch": str(torch.__version__), "threads": torch.get_num_threads()}
         found["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return found
 
 
-def _parser(
-    name: str,
-    measure: Callable[[Bench], None],
-    arguments: Callable[[argparse.ArgumentParser], object] | None,
-) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=f"{name}: {measure.__doc__ or 'a benchmark of aegir-dspy'}")
-    parser.add_argument("--quick", action="store_true", help="the same on less data, in at most a minute")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
-    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="the data sets (%(default)s)")
-    if arguments is not None:
-        arguments(parser)
-    return parser
-
-
-def _finite(values: dict[str, Value]) -> dict[str, Value]:
+def _finite(value: Value) -> Value:
     """JSON has no NaN and no infinity: they become null."""
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in values.items()
-    }
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _print(bench: Bench) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
-    if bench.rows:
-        console.print(_table(bench.name, bench.rows))
-    if bench.checks:
-        console.print(_table("checks", [asdict(check) for check in bench.checks]))
-
-
-def _table(title: str, rows: Sequence[dict[str, Value]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    for key in keys:
-        numeric = all(isinstance(row.get(key), int | float | None) for row in rows)
-        table.add_column(key, justify="right" if numeric else "left")
-    for row in rows:
-        table.add_row(*(_cell(row.get(key)) for key in keys))
-    return table
+    for title, rows in ((bench.name, bench.rows), ("checks", bench.checks)):
+        table = Table(title=title, title_justify="left")
+        keys = list(dict.fromkeys(key for row in rows for key in row))
+        for key in keys:
+            numeric = all(isinstance(row.get(key), int | float | None) for row in rows)
+            table.add_column(key, justify="right" if numeric else "left")
+        for row in rows:
+            table.add_row(*(_cell(row.get(key)) for key in keys))
+        if rows:
+            console.print(table)
 
 
 def _cell(value: Value) -> str:
@@ -188,9 +143,7 @@ def _cell(value: Value) -> str:
 
 
 def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
