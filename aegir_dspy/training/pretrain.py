@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aegir_dspy.annotator.head import ColumnHead, span_features
+from aegir_dspy.annotator.head import ColumnHead
+from aegir_dspy.latent.specialist import span_features
 from aegir_dspy.rwkv.geometry import Geometry
 from aegir_dspy.rwkv.initialize import initialize
 from aegir_dspy.rwkv.model import RWKV7

@@ -1,0 +1,112 @@
+"""A trained annotator in one safetensors file: model, head, labels, calibration, serialization.
+
+The model's parameters keep their official names, the head's are `head.classify.*`, everything else is JSON
+in the metadata. Hence `aegir_dspy.rwkv.read_weights` reads the same file as a plain language model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aegir_dspy.annotator.head import ColumnHead
+from aegir_dspy.errors import CheckpointError
+from aegir_dspy.rwkv.checkpoint import build_model, read_weights, save_weights
+from aegir_dspy.rwkv.model import RWKV7
+from aegir_dspy.rwkv.state import Identity
+from aegir_dspy.tables.serialize import SerializeConfig
+
+__all__ = ["Bundle", "BundleConfig", "default_bundle", "load_bundle", "save_bundle"]
+
+DEFAULT_FILE = "columns.safetensors"
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    """What the weights need beside themselves.
+
+    Attributes:
+        labels: the label of each row of the head.
+        serialize: how columns were laid out in training.
+        temperatures: softmax temperature by vocabulary name; ``""`` for any other vocabulary.
+        text_temperature: temperature of labels scored as text.
+        abstain_below: confidence under which `annotate` abstains.
+        context: most context columns a target was trained with.
+    """
+
+    labels: tuple[str, ...]
+    serialize: SerializeConfig = SerializeConfig()
+    temperatures: Mapping[str, float] = None  # type: ignore[assignment]
+    text_temperature: float = 1.0
+    abstain_below: float = 0.3
+    context: int = 8
+
+    def temperature(self, vocabulary: str) -> float:
+        """Temperature for a vocabulary, the general one where none was fitted."""
+        known = self.temperatures or {}
+        return known.get(vocabulary, known.get("", 1.0))
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form."""
+        return {**asdict(self), "labels": list(self.labels), "temperatures": dict(self.temperatures or {})}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BundleConfig:
+        """Inverse of `to_json`."""
+        fields = dict(data)
+        fields["labels"] = tuple(fields["labels"])
+        fields["serialize"] = SerializeConfig(**fields["serialize"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded annotator: frozen model, head, configuration and the sha256 of the file."""
+
+    model: RWKV7
+    head: ColumnHead
+    config: BundleConfig
+    sha256: str
+
+    @property
+    def identity(self) -> Identity:
+        """Identity of the states this model makes."""
+        return Identity(self.sha256, "bytes", self.model.geometry)
+
+
+def save_bundle(path: Path, model: RWKV7, head: ColumnHead, config: BundleConfig) -> str:
+    """Write the file in bf16; returns its sha256."""
+    tensors = {**model.state_dict(), **{f"head.{n}": t for n, t in head.state_dict().items()}}
+    metadata = {"aegir": json.dumps(config.to_json(), ensure_ascii=False), "tokenizer": "bytes"}
+    return save_weights(path, tensors, metadata, torch.bfloat16)
+
+
+def load_bundle(path: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Bundle:
+    """Read an annotator. Raises CheckpointError when the file is none."""
+    weights = read_weights(path)
+    if "aegir" not in weights.metadata or "head.classify.weight" not in weights.extra:
+        raise CheckpointError(
+            f"expected an annotator written by aegir train, found a plain RWKV-7 checkpoint in {path}: "
+            "use it through aegir_dspy.lm, or train a head on it"
+        )
+    config = BundleConfig.from_json(json.loads(weights.metadata["aegir"]))
+    head = ColumnHead(weights.geometry.width, len(config.labels))
+    head.load_state_dict(
+        {n: weights.extra[f"head.{n}"].float() for n in ("classify.weight", "classify.bias")}
+    )
+    model = build_model(weights, device=device, dtype=dtype)
+    return Bundle(model, head.to(device).requires_grad_(False).eval(), config, weights.sha256)
+
+
+@cache
+def default_bundle(device: str = "cpu") -> Bundle:
+    """The annotator that ships in the package, loaded once a device."""
+    with as_file(files("aegir_dspy.assets").joinpath(DEFAULT_FILE)) as path:
+        return load_bundle(path, device)

@@ -1,0 +1,306 @@
+"""Training the column types: the head, and the model under it, on labelled columns.
+
+Two objectives take turns on the same weights:
+
+- *fused*: every column of a table is read alone, the states of a random subset of the others are fused
+  (sum/√N) and the column is read again from the fused state; labels are asked after both readings. This
+  is what the annotator does, end to end, so the states learn to carry what other columns need.
+- *stream*: concatenated columns with the label asked at each delimiter, header classes of unlabelled
+  tables rehearsed beside them, and the next byte. It keeps what pre-training taught.
+
+Left out: a separate frozen specialist and primary (one model plays both parts here), and distillation.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from aegir_dspy.annotator.head import ColumnHead
+from aegir_dspy.latent.fusion import fuse_tensors
+from aegir_dspy.latent.specialist import read_pieces, span_features
+from aegir_dspy.rwkv.geometry import Geometry
+from aegir_dspy.rwkv.model import RWKV7
+from aegir_dspy.tables.serialize import SerializeConfig, serialize_values
+from aegir_dspy.tables.table import Table
+from aegir_dspy.training.corpus import normalise_header, reading_streams
+from aegir_dspy.training.labels import LabelSpace, group_loss
+from aegir_dspy.training.optimize import OptimizerConfig, ScheduledAdamW
+from aegir_dspy.training.pretrain import next_byte_loss
+from aegir_dspy.training.segments import NO_LABEL, Segment, collate, length_batches, make_stream
+
+__all__ = ["Example", "TypesConfig", "TypesModel", "train_types"]
+
+HEADER_GROUP = "header"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A labelled table as the trainer sees it: per column the cells, possible headers, label and set.
+
+    `label` is "" for a column that is only context.
+    """
+
+    columns: tuple[tuple[str, ...], ...]
+    headers: tuple[tuple[str, ...], ...]
+    labels: tuple[str, ...]
+    group: str
+
+
+@dataclass(frozen=True)
+class TypesConfig:
+    """Everything that decides the result.
+
+    Attributes:
+        minutes, max_steps: when the run ends (0 steps: no limit).
+        columns: columns of a fused step.
+        fused: share of fused steps.
+        context: most context columns of a target.
+        header_share: share of tables whose columns show a header.
+        text_weight: weight of the next-byte loss in stream steps.
+        smoothing: label smoothing.
+    """
+
+    minutes: float = 20.0
+    max_steps: int = 0
+    seed: int = 0
+    columns: int = 96
+    fused: float = 0.6
+    context: int = 8
+    header_share: float = 0.2
+    text_weight: float = 0.2
+    smoothing: float = 0.05
+    dropout: float = 0.2
+    batch_tokens: int = 8192
+    stream_bytes: int = 640
+    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-3, weight_decay=0.05)
+    serialize: SerializeConfig = SerializeConfig()
+
+
+@dataclass(frozen=True)
+class TypesModel:
+    """What training gives: the model, its head and the labels of the head's rows."""
+
+    model: RWKV7
+    head: ColumnHead
+    space: LabelSpace
+
+
+def train_types(
+    pretrained: Path,
+    examples: Mapping[str, tuple[Sequence[Example], float]],
+    corpus: Sequence[Table],
+    config: TypesConfig,
+    folder: Path,
+    report: Callable[[dict[str, float]], None] = lambda _: None,
+    label_sets: Mapping[str, Sequence[str]] | None = None,
+) -> TypesModel:
+    """Fine-tune a pre-trained checkpoint.
+
+    Args:
+        pretrained: what `aegir_dspy.training.pretrain.pretrain` wrote.
+        examples: name → (tables, share of the fused batches they get).
+        corpus: unlabelled tables to rehearse header classes on.
+        label_sets: all labels by set name; by default those that occur in `examples`.
+        folder: where the configuration is written down.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "types.json").write_text(json.dumps(asdict(config), indent=1))
+    torch.manual_seed(config.seed)
+    trained, classes = _start(pretrained, label_sets or _occurring(examples), config)
+    rng = random.Random(config.seed)
+    optimizer = ScheduledAdamW(
+        [*trained.model.parameters(), *trained.head.parameters()], config.optimizer
+    )
+    steps = _Steps(trained, examples, corpus, classes, config, rng)
+    step, began = 0, time.monotonic()
+    while (progress := _progress(config, step, time.monotonic() - began)) < 1:
+        kind = "fused" if rng.random() < config.fused else "stream"
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = steps.fused() if kind == "fused" else steps.stream()
+        optimizer.step(loss, progress)
+        step += 1
+        report({"step": step, "minutes": (time.monotonic() - began) / 60, kind: loss.item()})
+    trained.head.eval()
+    trained.model.eval()
+    return trained
+
+
+class _Steps:
+    """The two kinds of training step, each returning a loss."""
+
+    def __init__(
+        self,
+        trained: TypesModel,
+        examples: Mapping[str, tuple[Sequence[Example], float]],
+        corpus: Sequence[Table],
+        classes: Sequence[str],
+        config: TypesConfig,
+        rng: random.Random,
+    ) -> None:
+        self.trained, self.config, self.rng = trained, config, rng
+        self.rows, self.masks = trained.space.rows(), trained.space.masks()
+        self.group_ids = {name: i for i, name in enumerate(trained.space.group_names)}
+        self.tables = _mixture(examples, rng)
+        header_rows = trained.space.groups[HEADER_GROUP]
+        reading = reading_streams(corpus, classes, config.serialize, config.stream_bytes, rng)
+        self.readings = length_batches(reading, config.batch_tokens // 2, rng, pool=128)
+        self.labelled = length_batches(self._labelled_streams(), config.batch_tokens // 2, rng, pool=128)
+        self.header_rows = torch.tensor(header_rows)
+
+    def fused(self) -> Tensor:
+        """Read alone, fuse, read again: the loss of both readings."""
+        pieces, labels, groups, tables = self._pieces()
+        model, head, c = self.trained.model, self.trained.head, self.config
+        label, group = torch.tensor(labels), torch.tensor(groups)
+        alone = read_pieces(model, pieces, None, c.batch_tokens // 4)
+        members = self._members(tables)
+        informed = members.any(1)
+        start = fuse_tensors(alone.states, members[informed])
+        chosen = [pieces[i] for i in informed.nonzero().flatten().tolist()]
+        losses = [self._loss(head(alone.features), label, group)]
+        if chosen:
+            again = read_pieces(model, chosen, start, c.batch_tokens // 4)
+            losses.append(self._loss(head(again.features), label[informed], group[informed]))
+        return losses[0] * 0.5 + losses[-1]
+
+    def stream(self) -> Tensor:
+        """Concatenated columns: labelled ones, and unlabelled ones with their header classes."""
+        streams = [*next(self.labelled), *next(self.readings)]
+        batch = collate(streams)
+        hidden, _ = self.trained.model(batch.tokens, None, batch.lengths)
+        features = span_features(hidden, batch.stream, batch.start, batch.end)
+        text_loss = next_byte_loss(self.trained.model, hidden, batch)
+        # reading_streams number header classes from 0 in group 0; labelled streams use rows of the space
+        header = (batch.group == 0) & (batch.label != NO_LABEL)
+        label = torch.where(header, self.header_rows[batch.label.clamp(0, len(self.header_rows) - 1)], batch.label)
+        group = torch.where(batch.group == 0, self.group_ids[HEADER_GROUP], batch.group - 1)
+        type_loss = self._loss(self.trained.head(features), label, group)
+        return type_loss + self.config.text_weight * text_loss
+
+    def _loss(self, logits: Tensor, label: Tensor, group: Tensor) -> Tensor:
+        known = label != NO_LABEL
+        if not bool(known.any()):
+            return logits.sum() * 0.0
+        losses = group_loss(logits[known], label[known], self.masks[group[known]], self.config.smoothing)
+        return losses.mean()
+
+    def _pieces(self) -> tuple[list[bytes], list[int], list[int], list[int]]:
+        """Serialized columns of some tables: pieces, label rows, group numbers, table numbers."""
+        pieces: list[bytes] = []
+        labels: list[int] = []
+        groups: list[int] = []
+        tables: list[int] = []
+        number = 0
+        while len(pieces) < self.config.columns:
+            example = next(self.tables)
+            for segment in self._segments(example, most=12):
+                pieces.append(serialize_values(segment.header, segment.values, self.config.serialize))
+                labels.append(segment.label)
+                groups.append(segment.group - 1)
+                tables.append(number)
+            number += 1
+        return pieces, labels, groups, tables
+
+    def _members(self, tables: Sequence[int]) -> Tensor:
+        """(C, C) bool: a random subset of the table's other columns for each column, sometimes none."""
+        table = torch.tensor(tables)
+        members = (table.unsqueeze(0) == table.unsqueeze(1)) & ~torch.eye(len(tables), dtype=torch.bool)
+        for row in members:
+            others = row.nonzero().flatten().tolist()
+            keep = self.config.context if self.rng.random() < 0.6 else self.rng.randint(0, self.config.context)
+            for dropped in self.rng.sample(others, max(0, len(others) - keep)):
+                row[dropped] = False
+        return members
+
+    def _labelled_streams(self) -> Iterator:  # type: ignore[type-arg]
+        while True:
+            segments = self._segments(next(self.tables), most=16)
+            if segments:
+                answers = self.rng.random() < 0.3
+                yield make_stream(
+                    segments, self.config.serialize, headers=True, answers=answers, limit=self.config.stream_bytes
+                )
+
+    def _segments(self, example: Example, most: int) -> list[Segment]:
+        """Shuffled columns of a table, rows sampled, headers shown for some tables.
+
+        A segment's group is 1 + the number of its label set (0 marks header classes).
+        """
+        rng = self.rng
+        group = self.group_ids[example.group] + 1
+        headers = rng.random() < self.config.header_share
+        indices = rng.sample(range(len(example.columns)), len(example.columns))[:most]
+        values_hidden = headers and rng.random() < 0.15  # a schema without values
+        segments = []
+        for i in indices:
+            values = example.columns[i]
+            keep = len(values) if rng.random() < 0.5 else rng.randint(min(2, len(values)), len(values))
+            order = rng.sample(range(len(values)), keep) if rng.random() < 0.5 else range(keep)
+            shown = [] if values_hidden else list(dict.fromkeys(values[j] for j in order if values[j].strip()))
+            names = example.headers[i]
+            header = rng.choice(names) if headers and names and rng.random() < 0.9 else None
+            if not shown and header is None:
+                continue
+            label = self.rows[example.labels[i]] if example.labels[i] else NO_LABEL
+            answer = normalise_header(example.labels[i]) or None
+            segments.append(Segment(header, shown[: self.config.serialize.max_values], answer, label, group))
+        return segments
+
+
+def _mixture(
+    examples: Mapping[str, tuple[Sequence[Example], float]], rng: random.Random
+) -> Iterator[Example]:
+    """Endless tables, sets mixed by their share, each set in a new random order each round."""
+    names = [name for name, (tables, share) in examples.items() if tables and share > 0]
+    shares = [examples[name][1] for name in names]
+    queues: dict[str, list[Example]] = {name: [] for name in names}
+    while True:
+        name = rng.choices(names, shares)[0]
+        if not queues[name]:
+            tables = examples[name][0]
+            queues[name] = rng.sample(tables, len(tables))
+        yield queues[name].pop()
+
+
+def _start(
+    pretrained: Path, label_sets: Mapping[str, Sequence[str]], config: TypesConfig
+) -> tuple[TypesModel, list[str]]:
+    """The pre-trained model with a new head whose header rows are the pre-trained ones."""
+    content = torch.load(pretrained, weights_only=True)
+    model = RWKV7(Geometry.from_json(content["geometry"]))
+    model.load_state_dict(content["model"])
+    classes: list[str] = content["classes"]
+    space = LabelSpace.of({**label_sets, HEADER_GROUP: [f"{HEADER_GROUP}:{name}" for name in classes]})
+    head = ColumnHead(model.geometry.width, len(space.labels), config.dropout)
+    rows = torch.tensor(space.groups[HEADER_GROUP])
+    by_header = {name: row for row, name in enumerate(classes)}
+    with torch.no_grad():
+        head.classify.weight.mul_(0.1)
+        head.classify.bias.zero_()
+        head.classify.weight[rows] = content["head"]["classify.weight"]
+        head.classify.bias[rows] = content["head"]["classify.bias"]
+        for row, label in enumerate(space.labels):  # a label that is also a common header starts from it
+            if (known := by_header.get(normalise_header(label))) is not None:
+                head.classify.weight[row] = content["head"]["classify.weight"][known]
+    return TypesModel(model, head, space), classes
+
+
+def _occurring(examples: Mapping[str, tuple[Sequence[Example], float]]) -> dict[str, list[str]]:
+    found: dict[str, dict[str, None]] = {}
+    for tables, _ in examples.values():
+        for example in tables:
+            found.setdefault(example.group, {}).update(dict.fromkeys(x for x in example.labels if x))
+    return {group: sorted(labels) for group, labels in sorted(found.items())}
+
+
+def _progress(config: TypesConfig, step: int, spent: float) -> float:
+    by_time = spent / (60 * config.minutes)
+    return max(by_time, step / config.max_steps) if config.max_steps else by_time
