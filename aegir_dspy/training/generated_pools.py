@@ -16,7 +16,7 @@ from typing import Any
 
 from aegir_dspy.errors import PrerequisiteError
 
-__all__ = ["LOCALES", "Cell", "Maker", "Scene", "ascii_word", "pick", "pool"]
+__all__ = ["LOCALES", "Cell", "Maker", "Scene", "ascii_word", "choice", "pool"]
 
 POOL_SIZE = 300
 
@@ -68,9 +68,16 @@ Maker = Callable[[Scene], Cell]
 """Chooses the format of a column and returns its cells."""
 
 
-def pick(*variants: Cell) -> Maker:
-    """A maker of columns that stay with one of these kinds of cells."""
-    return lambda scene: scene.rng.choice(variants)
+def choice(variants: tuple[tuple[str, ...], ...]) -> Maker:
+    """Columns that use one of these code lists."""
+
+    def maker(scene: Scene) -> Cell:
+        codes, rng = scene.rng.choice(variants), scene.rng
+        favourite = rng.choice(codes)
+        share = rng.choice((0.0, 0.0, 0.5, 0.8))
+        return lambda row: favourite if rng.random() < share else rng.choice(codes)
+
+    return maker
 
 
 @cache
