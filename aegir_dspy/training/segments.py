@@ -113,8 +113,13 @@ def length_batches(
         waiting.sort(key=lambda s: len(s.tokens))
         batches: list[list[Stream]] = [[]]
         for s in waiting:
-            if batches[-1] and (len(batches[-1]) + 1) * len(s.tokens) > tokens:
+            if batches[-1] and (len(batches[-1]) + 1) * _padded(len(s.tokens)) > tokens:
                 batches.append([])
             batches[-1].append(s)
         rng.shuffle(batches)
         yield from batches
+
+
+def _padded(length: int) -> int:
+    """What a stream costs: the recurrence works in chunks of 16 tokens."""
+    return -(-length // 16) * 16
