@@ -52,9 +52,8 @@ def find_files(paths: str | Path | Sequence[str | Path]) -> Found:
                 _scan(match, found)
             else:
                 found.files.append((match, reader_of(match) or _reader_by_content(match)))
-    found.files = list({_identity(path): (path, reader) for path, reader in reversed(found.files)}.values())[
-        ::-1
-    ]
+    first = {os.path.realpath(path): (path, reader) for path, reader in reversed(found.files)}
+    found.files = list(first.values())[::-1]
     return found
 
 
@@ -70,7 +69,7 @@ def _matches(path: str | Path) -> list[Path]:
         return [Path(path)]
     if not glob.has_magic(str(path)):
         raise InputError(f"{path}: expected a file, folder or glob, found nothing there; check the path")
-    matches = sorted(glob.glob(str(path), recursive=True))
+    matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
     if not matches:
         raise InputError(f"{path}: expected files that match, found none; check the pattern")
     return [Path(match) for match in matches]
@@ -95,9 +94,7 @@ def _scan(folder: Path, found: Found) -> None:
                 found.skipped.append(str(path))
     if len(found.files) + len(found.failures) == before:
         known = " ".join(READERS)
-        raise InputError(
-            f"{folder}: expected table files ({known}), found none; name files or another folder"
-        )
+        raise InputError(f"{folder}: expected table files ({known}), found none; name another folder")
 
 
 def _reader_by_content(path: Path) -> str:
@@ -114,11 +111,6 @@ def _reader_by_content(path: Path) -> str:
 def check_regular(path: Path) -> None:
     """Raise for pipes, sockets and devices, which could be waited for without end."""
     if path.exists() and not path.is_file():
-        raise Unreadable(
-            "expected a regular file, found another kind; copy its content to one", failure_class="resource"
-        )
+        reason = "expected a regular file, found a pipe or device; copy its content to a file"
+        raise Unreadable(reason, failure_class="resource")
     path.stat()
-
-
-def _identity(path: Path) -> str:
-    return os.path.realpath(path)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 
-from aegir_dspy.tables.infer import cell_type, infer_type, is_null
+from aegir_dspy.tables.infer import cell_type, is_null
 
 __all__ = ["find_header"]
 
@@ -56,9 +57,7 @@ def _first_row(rows: Sequence[Sequence[str]], width: int, body: Sequence[str]) -
 def _is_comment(row: Sequence[str], width: int) -> bool:
     """``# generated …``; but ``#id,name`` above two columns is a header."""
     first = row[0].lstrip()
-    return first.startswith(("# ", "##", "// ")) or (
-        first.startswith("#") and len(first) > 1 and len(row) != width
-    )
+    return first.startswith(("# ", "##", "// ")) or (len(first) > 1 and first[0] == "#" and len(row) != width)
 
 
 def _majority_types(rows: Sequence[Sequence[str]], width: int) -> list[str]:
@@ -88,9 +87,10 @@ def _votes(row: Sequence[str], body: Sequence[str]) -> tuple[int, int]:
 def _is_header(row: Sequence[str], below: Sequence[Sequence[str]], body: Sequence[str]) -> bool:
     same, other = _votes(row, body)
     if same or other:
-        return other >= same or _is_progression(row)
+        counted = _is_progression(row) and not (below and _is_progression(below[0]))
+        return other >= same or counted
     if not below:
-        return infer_type(row) not in _TYPED
+        return not any(cell_type(cell) in _TYPED for cell in row)
     repeated = sum(_recurs(cell, column, below) for column, cell in enumerate(row) if cell.strip())
     long = any(len(cell) > _LONGEST_NAME for cell in row)
     return not long and repeated * 2 < max(1, _filled(row))
@@ -101,9 +101,11 @@ def _recurs(cell: str, column: int, below: Sequence[Sequence[str]]) -> bool:
 
 
 def _is_progression(row: Sequence[str]) -> bool:
-    """Whether the numbers of a row are consecutive, as years and column numbers above a table are."""
+    """Whether the numbers of a row are consecutive or rising years, as those above a table are."""
     numbers = [int(cell) for cell in row if cell_type(cell) == "integer"]
-    return len(numbers) >= 3 and all(b - a == 1 for a, b in zip(numbers, numbers[1:], strict=False))
+    steps = [after - before for before, after in pairwise(numbers)]
+    years = all(1000 <= number <= 2200 for number in numbers) and all(step > 0 for step in steps)
+    return len(numbers) >= 3 and (years or set(steps) == {1})
 
 
 def _filled(row: Sequence[str]) -> int:

@@ -68,14 +68,20 @@ class _Scanner:
     """Reads the cells of records in which something is quoted or escaped."""
 
     def __init__(self, text: str, dialect: Dialect) -> None:
-        self.text, self.dialect = text, dialect
-        delimiter = re.escape(dialect.delimiter)
-        escaped = re.escape(dialect.escape) + r".|" if dialect.escape else ""
+        self.text, self.dialect, self.reach = text, dialect, _LONGEST_QUOTED
+        delimiter, quote, escape = map(re.escape, (dialect.delimiter, dialect.quote, dialect.escape))
         blanks = "" if dialect.delimiter[0] == " " else " *"
+        escaped = f"{escape}.|" if escape else ""
+        end = rf"{blanks}(?={delimiter}|[\r\n]|\Z)"
         self.stop = re.compile(rf"{delimiter}|{escaped}[\r\n]", re.DOTALL)
-        self.closing = re.compile(rf"{blanks}(?={delimiter}|[\r\n]|\Z)")
-        self.opening = re.compile(blanks + re.escape(dialect.quote))
-        self.reach = _LONGEST_QUOTED
+        # Possessive, so that a long cell costs neither stack nor a second look.
+        self.cell = re.compile(
+            rf"{blanks}{quote}((?:[^{quote}{escape}]++|{quote * 2}|{escaped}{quote}(?!{end}))*+){quote}{end}"
+            if quote
+            else r"(?!)",
+            re.DOTALL,
+        )
+        self.pair = re.compile(rf"{quote}({quote})" + (rf"|{escape}([{quote}{escape}])" if escape else ""))
 
     def is_plain(self, start: int, end: int) -> bool:
         """Whether a line can simply be split."""
@@ -100,10 +106,8 @@ class _Scanner:
                 break
             position = match.end()
         end = match.start() if match else len(self.text)
-        cell = self.text[start:end]
-        return (
-            cell.replace(escape + self.dialect.delimiter, self.dialect.delimiter) if escape else cell
-        ), end
+        cell, delimiter = self.text[start:end], self.dialect.delimiter
+        return cell.replace(escape + delimiter, delimiter) if escape else cell, end
 
     def quoted(self, start: int) -> tuple[str, int] | None:
         """A cell up to a quote that a delimiter or a line end follows; None where no quote is opened.
@@ -111,32 +115,12 @@ class _Scanner:
         A quote that is never closed is a character like others. Every such quote lowers how far the next
         one is looked for, or a file with a stray quote in each line would take quadratic time.
         """
-        text, quote = self.text, self.dialect.quote
-        if not quote or not (opening := self.opening.match(text, start)):
+        opening = self.text[start : start + 64].lstrip(" ")
+        if not self.dialect.quote or not opening.startswith(self.dialect.quote):
             return None
-        start = position = opening.end()
-        while (at := text.find(quote, position, start + self.reach)) >= 0:
-            if self.is_escaped(at, start):
-                position = at + 1
-            elif text.startswith(quote, at + 1):
-                position = at + 2
-            elif closing := self.closing.match(text, at + 1):
-                return self.unquoted(text[start:at]), closing.end()
-            else:
-                position = at + 1
-        self.reach = max(self.reach // 8, 1 << 12)
-        return None
-
-    def unquoted(self, raw: str) -> str:
-        quote, escape = self.dialect.quote, self.dialect.escape
-        if not escape:
-            return raw.replace(quote * 2, quote)
-        either = f"[{re.escape(quote)}{re.escape(escape)}]"
-        return re.sub(rf"{re.escape(escape)}({either})|{quote}({quote})", lambda m: m[1] or m[2], raw)
-
-    def is_escaped(self, at: int, start: int) -> bool:
-        """Whether an odd number of escape characters stands before a position."""
-        count, escape = 0, self.dialect.escape
-        while escape and at - count > start and self.text[at - count - 1] == escape:
-            count += 1
-        return count % 2 == 1
+        limit = start + self.reach
+        match = self.cell.match(self.text, start, limit)
+        if not match or match.end() == limit < len(self.text):
+            self.reach = max(self.reach // 8, 1 << 12)
+            return None
+        return self.pair.sub(lambda pair: pair[pair.lastindex or 0], match[1]), match.end()

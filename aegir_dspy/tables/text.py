@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import gzip
 import re
 import zlib
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import IO
 
 from aegir_dspy.tables.config import ReadConfig
+from aegir_dspy.tables.encoding import detect_encoding
 from aegir_dspy.tables.failure import Unreadable
 
-__all__ = ["TextSample", "detect_encoding", "read_text"]
+__all__ = ["TextSample", "read_text"]
 
 _CHUNKS = 4
 _MAGIC = {
@@ -27,13 +27,6 @@ _MAGIC = {
     b"PAR1": "a Parquet file",
     b"SQLite format 3\0": "a SQLite database",
 }
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _CONTROL = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b\x1c\x1d\x1e\x1f\x01\x02"})
 
 
@@ -78,42 +71,6 @@ def read_text(path: Path, config: ReadConfig) -> TextSample:
     return TextSample(
         _decode(head, encoding), tuple(_decode(chunk, encoding) for chunk in chunks), complete, encoding
     )
-
-
-def detect_encoding(sample: bytes) -> str:
-    """The encoding of a sample: byte order mark, then UTF-16 by its zeros, UTF-8, then statistics."""
-    for bom, name in _BOMS:
-        if sample.startswith(bom):
-            return name
-    even, odd = sample[0:4096:2].count(0), sample[1:4096:2].count(0)
-    if max(even, odd) > 0.3 * len(sample[:4096:2]) and min(even, odd) < 0.1 * max(even, odd):
-        return "utf-16-le" if odd > even else "utf-16-be"
-    if _is_utf8(sample):
-        return "utf-8"
-    return _guess(sample)
-
-
-def _is_utf8(sample: bytes) -> bool:
-    """Valid but for a cut end, or nearly so: stray bytes among many valid sequences are damage."""
-    text = sample.decode("utf-8", "replace")
-    broken = text[:-1].count("\ufffd")
-    valid = len(re.findall(r"[^\x00-\x7f]", text)) - broken
-    return broken == 0 or valid > 20 * broken
-
-
-def _guess(sample: bytes) -> str:
-    from charset_normalizer import from_bytes
-
-    lines = [line for line in re.split(rb"[\r\n]+", sample) if not line.isascii()]
-    best = from_bytes(b"\n".join(lines)[: 1 << 15], cp_isolation=list(_CANDIDATES)).best()
-    return best.encoding if best else "cp1252"
-
-
-# Encodings tables are really written in; without this list short samples are taken for EBCDIC and the like.
-_CANDIDATES = (
-    *("cp1252", "iso8859_15", "cp1250", "iso8859_2", "cp1251", "koi8_r", "cp1253", "iso8859_7", "cp1254"),
-    *("cp1255", "cp1256", "cp1257", "gb18030", "big5", "shift_jis", "euc_jp", "euc_kr", "cp850", "mac_roman"),
-)
 
 
 def _read_packed(raw: IO[bytes], size: int) -> bytes:
