@@ -75,7 +75,7 @@ def generate_column(label: str, rng: Random, rows: int) -> tuple[str, list[str]]
     if label not in _MAKERS:
         raise InputError(f"expected a label that can be generated, found {label!r}; see GENERATED for them")
     _check(rows=rows)
-    return _header(label, rng, rng.choice(_STYLES)), _cells(label, Scene(rng), rows)
+    return _header(label, rng, rng.choice(_STYLES), share=1.0), _cells(label, Scene(rng), rows)
 
 
 def generate_table(rng: Random, columns: int, rows: int) -> list[GeneratedColumn]:
@@ -86,11 +86,11 @@ def generate_table(rng: Random, columns: int, rows: int) -> list[GeneratedColumn
         PrerequisiteError: Faker is not installed.
     """
     _check(columns=columns, rows=rows)
-    scene, style = Scene(rng), rng.choice(_STYLES)
+    scene, style, share = Scene(rng), rng.choice(_STYLES), rng.choice((0.6, 0.6, 1.0))
     table: list[GeneratedColumn] = []
     taken: set[str] = set()
     for label in _labels(rng, columns):
-        header = _free(_header(label, rng, style), taken)
+        header = _free(_header(label, rng, style, share), taken)
         taken.add(header.casefold())
         table.append(GeneratedColumn(label, header, _cells(label, scene, rows)))
     return table
@@ -133,9 +133,13 @@ def _headers(label: str) -> tuple[str, ...]:
     return load_vocabulary("schema")[label].headers
 
 
-def _header(label: str, rng: Random, style: str) -> str:
-    """A header of the vocabulary, written in the style; a few get a prefix or a suffix as well."""
-    header = _styled(rng.choice(_headers(label)), style)
+def _header(label: str, rng: Random, style: str, share: float) -> str:
+    """A header of the vocabulary, written in the style; a few get a prefix or a suffix as well.
+
+    Only the first `share` of a label's headers is drawn from: the English ones stand first.
+    """
+    headers = _headers(label)
+    header = _styled(headers[int(rng.random() * share * len(headers))], style)
     chance = rng.random()
     if chance < 0.03:
         return rng.choice(_PREFIXES) + header

@@ -75,7 +75,7 @@ BROWSERS: tuple[str, ...] = (
 )
 MIME_TYPES = _items(
     "image/jpeg;image/png;image/webp;image/gif;image/svg+xml;video/mp4;application/json;text/html;text/plain;"
-    "application/xml;text/css;text/html; charset=utf-8;application/pdf;application/zip;audio/mpeg;text/csv;"
+    "application/xml;text/css;text/javascript;application/pdf;application/zip;audio/mpeg;text/csv;"
     "application/octet-stream;application/vnd.ms-excel;multipart/form-data"
 )
 EXTENSIONS = _words("pdf docx xlsx csv jpg png txt zip json xml mp4 html log sql parquet tar.gz")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from aegir_dspy.training.generated_checks import digits
-from aegir_dspy.training.generated_lists import CURRENCIES, MONTHS, WEEKDAYS
-from aegir_dspy.training.generated_pools import Cell, Maker, Scene
+from aegir_dspy.training.generated_lists import CHOICES, CURRENCIES, MONTHS, WEEKDAYS
+from aegir_dspy.training.generated_pools import Cell, Maker, Scene, choice
 
 __all__ = ["MEASURES"]
 
@@ -28,16 +28,17 @@ _STAMPS: tuple[str, ...] = (
     *("%Y-%m-%dT%H:%M:%S+00:00", "%Y-%m-%d %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %I:%M:%S %p"),
     *("%d.%m.%Y %H:%M:%S", "%a, %d %b %Y %H:%M:%S GMT", "%d/%b/%Y:%H:%M:%S +0200", "%Y-%m-%dT%H:%M+02:00"),
 )
+_LOG_STEPS = (5, 600, 20_000, 200_000)
 
 
-def _moment(scene: Scene, first: int, last: int) -> Callable[[], datetime]:
-    """Points in time of a window between these years; in some columns they rise, as in a log."""
+def _moment(scene: Scene, first: int, last: int, steps: tuple[int, ...] = ()) -> Callable[[], datetime]:
+    """Points in time of a window between these years; with steps (seconds) some rise, as in a log."""
     rng = scene.rng
     span = min(rng.choice((20, 400, 4000, 40000)), (last - first) * 365) * 86400
     start = datetime(first, 1, 1) + timedelta(seconds=rng.randrange((last - first) * 365 * 86400 - span + 1))
-    if rng.random() < 0.7:
+    if not steps or rng.random() < 0.7:
         return lambda: start + timedelta(seconds=rng.randrange(span), microseconds=rng.randrange(10**6))
-    at, step = [start], rng.choice((5, 600, 20_000, 200_000))
+    at, step = [start + timedelta(seconds=rng.randrange(span))], rng.choice(steps)
 
     def rising() -> datetime:
         at[0] += timedelta(seconds=rng.uniform(0, step))
@@ -66,7 +67,7 @@ def _date(first: int, last: int) -> Maker:
 
 
 def _stamp(scene: Scene) -> Cell:
-    layout, moment = scene.rng.choice(_STAMPS), _moment(scene, 2005, 2026)
+    layout, moment = scene.rng.choice(_STAMPS), _moment(scene, 2005, 2026, _LOG_STEPS)
     return lambda row: moment().strftime(layout)
 
 
@@ -77,7 +78,7 @@ def _time(scene: Scene) -> Cell:
 
 
 def _timestamp(scene: Scene) -> Cell:
-    moment, rng = _moment(scene, 2005, 2026), scene.rng
+    moment, rng = _moment(scene, 2005, 2026, _LOG_STEPS), scene.rng
     scale = rng.choice((1, 1, 1000, 1000, 10**6, 10**9, 0))
 
     def cell(row: int) -> str:
@@ -238,6 +239,23 @@ def _percentage(scene: Scene) -> Cell:
     return lambda row: form.format(rng.uniform(-high if "+" in form else 0, high))
 
 
+def _rating(scene: Scene) -> Cell:
+    rng = scene.rng
+    high, places = rng.choice(((5, 1), (5, 1), (5, 0), (10, 1), (100, 0)))
+    form = rng.choice(
+        ("{}", "{}", "{}", f"{{}}/{high}", f"{{}} out of {high}", "{} stars" if high == 5 else "{}")
+    )
+    return lambda row: form.format(f"{1 + rng.betavariate(4, 2) * (high - 1):.{places}f}")
+
+
+def _port(scene: Scene) -> Cell:
+    rng = scene.rng
+    if rng.random() < 0.6:
+        return choice(CHOICES["Port"])(scene)
+    low, high = rng.choice(((1024, 65535), (49152, 65535), (8000, 9100)))
+    return lambda row: str(rng.randint(low, high))
+
+
 def _key(scene: Scene) -> Cell:
     rng = scene.rng
     if rng.random() < 0.3:
@@ -317,8 +335,7 @@ MEASURES: dict[str, Maker] = {
     "QuantitativeValue": _numbers(
         ((1, 12, 0), (2, 48, 0)), ("{}", "{} servings", "Serves {}", "{} portions")
     ),
-    "Rating": _numbers(
-        ((1, 5, 1), (1, 5, 0), (5, 9, 1)), ("{}", "{}", "{}", "{}/5", "{} out of 5", "{} stars")
-    ),
+    "Rating": _rating,
+    "Port": _port,
 }
 """Makers of the columns of times and numbers by label."""

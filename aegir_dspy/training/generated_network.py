@@ -224,6 +224,8 @@ def _product(scene: Scene) -> Cell:
     )
 
 
+_WITH_CHARSET = tuple(f"{mime}; charset=utf-8" for mime in ("text/html", "text/plain", "application/json"))
+
 NETWORK: dict[str, Maker] = {
     "IPAddress": _ip,
     "MACAddress": _mac,
@@ -234,7 +236,7 @@ NETWORK: dict[str, Maker] = {
     "FileName": _file_name,
     "FilePath": _file_path,
     "fileSize": _file_size,
-    "encodingFormat": choice((MIME_TYPES, MIME_TYPES[:6], MIME_TYPES[6:12])),
+    "encodingFormat": choice((MIME_TYPES, MIME_TYPES[:6], MIME_TYPES[6:12], _WITH_CHARSET)),
     "softwareVersion": _version,
     "JSONValue": _json_value,
     "flightNumber": _flight,

@@ -95,8 +95,8 @@ def pool(locale: str, kind: str) -> tuple[str, ...]:
     if make is None:
         return pool(_FALLBACK, kind)
     faker.seed_instance(zlib.crc32(f"{locale}:{kind}".encode()))
-    values = (re.sub(r"\s+", " ", str(make()).replace("\n", ", ")) for _ in range(POOL_SIZE))
-    return tuple(dict.fromkeys(values))
+    lines = (re.sub(r"\s*\n", ", ", str(make()).strip()) for _ in range(POOL_SIZE))
+    return tuple(dict.fromkeys(" ".join(line.split()) for line in lines))
 
 
 @cache
