@@ -193,16 +193,12 @@ def test_the_seed_decides_whatever_came_before() -> None:
 
 def run_python(code: str, **environment: str) -> str:
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, check=True, text=True
-    )
-    return done.stdout
+    run = [sys.executable, "-c", f"import random, sys, aegir_dspy.training.generated as g; {code}"]
+    return subprocess.run(run, env=environment, capture_output=True, check=True, text=True).stdout
 
 
 def test_hash_seeds_do_not_matter() -> None:
-    code = (
-        "import random, aegir_dspy.training.generated as g\nprint(g.generate_table(random.Random(1), 9, 3))"
-    )
+    code = "print(g.generate_table(random.Random(1), 9, 3))"
     assert run_python(code, PYTHONHASHSEED="1") == run_python(code, PYTHONHASHSEED="2") != ""
 
 
