@@ -22,7 +22,7 @@ _BOMS = (
 )
 _WEST, _CENTRAL = ("cp1252", "iso8859_15", "mac_roman", "cp850"), ("cp1250", "iso8859_2", "cp852")
 _CYRILLIC = ("cp1251", "koi8_r", "iso8859_5", "cp866")
-# Letters beyond ASCII that a language writes in Latin script, with the encodings used for it; the usual first.
+# Letters beyond ASCII that a language writes in Latin script, with the encodings used for it, usual first.
 _LATIN = (
     ("äöüß", _WEST),
     ("éèêëàâçùûôîïœ", _WEST),

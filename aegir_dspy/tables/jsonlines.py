@@ -43,7 +43,7 @@ def read_json(path: Path, config: ReadConfig) -> tuple[list[Table], list[Failure
         rows += [row for _, line in _lines(chunk) if (row := _quietly(line)) is not None]
     names = list(dict.fromkeys(name for row in rows for name in row))
     if len(names) > config.max_columns:
-        reason = f"expected at most {config.max_columns} keys, found {len(names)}; raise ReadConfig.max_columns"
+        reason = f"expected {config.max_columns} keys at most, found {len(names)}; raise max_columns"
         raise Unreadable(reason, failure_class="resource")
     cells = [[row.get(name, "") for name in names] for row in spread(rows, config.sample_rows)]
     table = Table(table_name(path), str(path), build_columns(names, cells, config), row_count=count)
@@ -68,9 +68,9 @@ def _line_rows(sample: TextSample) -> tuple[list[Row], list[Unreadable]]:
             if sample.complete or number < found[-1][0]:
                 errors.append(_unreadable(error, number))
     if len(errors) > len(rows):
-        spanning, error = _objects(sample, 0)
+        spanning, broken = _objects(sample, 0)
         if spanning:
-            return spanning, error
+            return spanning, broken
     return rows, errors
 
 

@@ -17,7 +17,6 @@ __all__ = ["read_sqlite"]
 
 _PARTS = 4
 _COUNT_SECONDS = 1.0
-_PATIENCE_SECONDS = 5.0
 
 
 def read_sqlite(path: Path, config: ReadConfig) -> tuple[list[Table], list[FailureRecord]]:
@@ -42,7 +41,7 @@ def read_sqlite(path: Path, config: ReadConfig) -> tuple[list[Table], list[Failu
             except (sqlite3.Error, Unreadable) as error:
                 failures.append(failure(f"{path}#{name}", "sqlite", error))
     if len(names) > config.max_tables:
-        reason = f"expected at most {config.max_tables} tables, found {len(names)}; raise ReadConfig.max_tables"
+        reason = f"expected {config.max_tables} tables at most, found {len(names)}; raise max_tables"
         failures.append(failure(path, "sqlite", Unreadable(reason, failure_class="resource")))
     if not names:
         raise Unreadable("expected tables, found a database without any; remove it or fill it")
@@ -108,7 +107,7 @@ def _sample(
     for number in range(_PARTS):
         start = max(after, low - 1 + number * (high - low) // _PARTS)
         count = min(part, config.sample_rows - len(rows))
-        ordered = f"SELECT rowid AS r, {cells} FROM {_quoted(name)} WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        ordered = f"SELECT rowid, {cells} FROM {_quoted(name)} WHERE rowid > ? ORDER BY rowid LIMIT ?"
         for row in connection.execute(ordered, (start, count)):
             after = row[0]
             rows.append([_text(cell) for cell in row[1:]])
@@ -117,7 +116,10 @@ def _sample(
 
 def _cell(column: str, limit: int) -> str:
     quoted = _quoted(column)
-    return f"CASE typeof({quoted}) WHEN 'text' THEN substr({quoted}, 1, {limit}) WHEN 'blob' THEN hex(substr({quoted}, 1, {limit // 2 or 1})) ELSE {quoted} END"
+    return (
+        f"CASE typeof({quoted}) WHEN 'text' THEN substr({quoted}, 1, {limit}) "
+        f"WHEN 'blob' THEN hex(substr({quoted}, 1, {limit // 2 or 1})) ELSE {quoted} END"
+    )
 
 
 def _text(cell: object) -> str:
