@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from aegir_dspy.rwkv.model import RWKV7
+from aegir_dspy.rwkv.model import RWKV7, TimeMix
 
 __all__ = ["initialize"]
 
@@ -16,7 +16,7 @@ def initialize(model: RWKV7, seed: int) -> RWKV7:
     with torch.no_grad():
         nn.init.uniform_(model.emb.weight, -0.05, 0.05, generator=generator)
         nn.init.orthogonal_(model.head.weight, 0.5, generator=generator)
-        for layer, block in enumerate(model.blocks):
+        for layer, block in enumerate(model.layers()):
             _time_mix(block.att, layer, model.geometry.layers, generator)
             ramp = _ramp(model.geometry.width)
             block.ffn.x_k.copy_(1 - ramp ** ((1 - layer / model.geometry.layers) ** 4))
@@ -28,7 +28,7 @@ def initialize(model: RWKV7, seed: int) -> RWKV7:
     return model
 
 
-def _time_mix(att: nn.Module, layer: int, layers: int, generator: torch.Generator) -> None:
+def _time_mix(att: TimeMix, layer: int, layers: int, generator: torch.Generator) -> None:
     width = att.k_k.shape[-1]
     depth = layer / max(1, layers - 1)  # 0 … 1
     shallow = 1 - layer / layers  # 1 … almost 0

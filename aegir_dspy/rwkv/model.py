@@ -7,6 +7,9 @@ n-gram memory at the input (`ngram.*`, absent from published checkpoints).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,6 +27,22 @@ _HEAD_NORM_EPS = 64e-5  # fixed in the reference, whatever the head size
 
 class TimeMix(nn.Module):
     """The WKV-7 attention of one layer."""
+
+    x_r: nn.Parameter
+    x_w: nn.Parameter
+    x_k: nn.Parameter
+    x_v: nn.Parameter
+    x_a: nn.Parameter
+    x_g: nn.Parameter
+    w0: nn.Parameter
+    w1: nn.Parameter
+    w2: nn.Parameter
+    a0: nn.Parameter
+    a1: nn.Parameter
+    a2: nn.Parameter
+    v0: nn.Parameter
+    v1: nn.Parameter
+    v2: nn.Parameter
 
     def __init__(self, geometry: Geometry, layer: int) -> None:
         super().__init__()
@@ -50,7 +69,7 @@ class TimeMix(nn.Module):
     def project(self, x: Tensor, past: Tensor, v_first: Tensor | None) -> tuple[list[Tensor], Tensor, Tensor]:
         """What the recurrence reads: `x` and the token before it, `past`, both (B, T, D).
 
-        Returns [r, log_w, k, v, a, b] each (B, T, H, N) float32, the gate (B, T, D) and v_first.
+        Returns [r, log_w, k, v, a, b] each (B, T, H, N) in at least float32, the gate (B, T, D) and v_first.
         """
         delta = past - x
         xr, xw, xk, xv, xa, xg = (
@@ -58,7 +77,7 @@ class TimeMix(nn.Module):
             for mix in (self.x_r, self.x_w, self.x_k, self.x_v, self.x_a, self.x_g)
         )
         r, k, v = self.receptance(xr), self.key(xk), self.value(xv)
-        log_w = _DECAY * torch.sigmoid(self.w0 + (torch.tanh(xw @ self.w1) @ self.w2).float())
+        log_w = _DECAY * torch.sigmoid(self.w0 + _wide(torch.tanh(xw @ self.w1) @ self.w2))
         rate = torch.sigmoid(self.a0.to(x.dtype) + (xa @ self.a1) @ self.a2)
         gate = torch.sigmoid(xg @ self.g1) @ self.g2
         if v_first is None:
@@ -66,9 +85,9 @@ class TimeMix(nn.Module):
         else:
             v = torch.addcmul(v, v_first - v, torch.sigmoid(self.v0.to(x.dtype) + (xv @ self.v1) @ self.v2))
         heads = (*x.shape[:-1], self.geometry.heads, self.geometry.head_size)
-        erase = F.normalize((k * self.k_k.to(k.dtype)).float().view(heads), dim=-1)
+        erase = F.normalize(_wide(k * self.k_k.to(k.dtype)).view(heads), dim=-1)
         k = k * (1 + (rate - 1) * self.k_a.to(k.dtype))
-        parts = [t.float().view(heads) for t in (r, log_w, k, v, rate)]
+        parts = [_wide(t).view(heads) for t in (r, log_w, k, v, rate)]
         return [*parts[:4], -erase, erase * parts[4]], gate, v_first
 
     def finish(self, y: Tensor, parts: list[Tensor], gate: Tensor) -> Tensor:
@@ -76,7 +95,8 @@ class TimeMix(nn.Module):
         r, k, v = parts[0], parts[2], parts[3]
         bonus = (r * k * self.r_k).sum(-1, keepdim=True) * v
         flat = self.ln_x(y.flatten(0, 1).flatten(1).to(self.ln_x.weight.dtype)).view(gate.shape)
-        return self.output((flat + bonus.flatten(-2).to(flat.dtype)) * gate)
+        gated = (flat + bonus.flatten(-2).to(flat.dtype)) * gate
+        return cast(Tensor, self.output(gated.to(gate.dtype)))
 
 
 class ChannelMix(nn.Module):
@@ -91,7 +111,7 @@ class ChannelMix(nn.Module):
     def forward(self, x: Tensor, past: Tensor) -> Tensor:
         """`x` and the token before it, both (B, T, D) → (B, T, D)."""
         mixed = torch.addcmul(x, past - x, self.x_k.to(x.dtype))
-        return self.value(torch.relu(self.key(mixed)).square())
+        return cast(Tensor, self.value(torch.relu(self.key(mixed)).square()))
 
 
 class Block(nn.Module):
@@ -126,6 +146,10 @@ class RWKV7(nn.Module):
         """Where the weights are."""
         return self.emb.weight.device
 
+    def layers(self) -> Iterator[Block]:
+        """The layers, bottom first."""
+        return cast(Iterator[Block], iter(self.blocks))
+
     def forward(
         self, tokens: Tensor, state: StateTensors | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, StateTensors]:
@@ -134,34 +158,36 @@ class RWKV7(nn.Module):
         Args:
             tokens: (B, T) int64, padded at the end with anything.
             state: where each stream starts; None for the zero state. Not changed. Differentiable.
-            lengths: (B,) how many of the T tokens are real; None when all are.
+            lengths: (B,) how many of the T tokens are real, 0 included; None when all are.
 
         Returns:
             The normalised hidden vectors (B, T, D), meaningless beyond a stream's length, and the
-            state after each stream's last real token. `head(hidden)` gives the next-token logits.
+            state after each stream's last real token. `logits(hidden)` is about the next token.
         """
         batch, length = tokens.shape
-        state = state or zero_tensors(self.geometry, batch, tokens.device)
+        state = state or zero_tensors(self.geometry, batch, tokens.device, _wide(self.ln_out.weight).dtype)
+        lengths = torch.full((batch,), length, device=tokens.device) if lengths is None else lengths
         mask = None
-        if lengths is not None and bool((lengths < length).any()):
+        if bool((lengths < length).any()):
             mask = torch.arange(length, device=tokens.device) < lengths.unsqueeze(1)  # (B, T)
-        ends = lengths - 1 if lengths is not None else torch.full((batch,), length - 1, device=tokens.device)
         x = self._embed(tokens, state.tail)
-        dtype = _compute_dtype(x)
+        dtype = self._compute_dtype()
         shifts, matrices, v_first = [], [], None
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self.layers()):
             h = block.ln1(x).to(dtype)
-            parts, gate, v_first = block.att.project(h, _previous(h, state.shift[layer, 0]), v_first)
+            past, past2 = state.shift[layer]
+            parts, gate, v_first = block.att.project(h, _previous(h, past), v_first)
             if mask is not None:
                 neutral = mask[..., None, None]
                 parts = [p * neutral if i in (1, 2, 5) else p for i, p in enumerate(parts)]
-            y, matrix = wkv_prefill(*parts, state.kv[layer])
+            r, log_w, k, v, a, b = parts
+            y, matrix = wkv_prefill(r, log_w, k, v, a, b, state.kv[layer])
             x = x + block.att.finish(y, parts, gate)
             h2 = block.ln2(x).to(dtype)
-            x = x + block.ffn(h2, _previous(h2, state.shift[layer, 1]))
-            shifts.append(torch.stack([_at(h, ends), _at(h2, ends)]).float())
+            x = x + block.ffn(h2, _previous(h2, past2))
+            shifts.append(torch.stack([_last(h, past, lengths), _last(h2, past2, lengths)]))
             matrices.append(matrix)
-        tail = _new_tail(state.tail, tokens, ends)
+        tail = _new_tail(state.tail, tokens, lengths)
         return self.ln_out(x), StateTensors(torch.stack(shifts), torch.stack(matrices), tail)
 
     def step(self, tokens: Tensor, state: StateTensors) -> Tensor:
@@ -175,32 +201,43 @@ class RWKV7(nn.Module):
             Normalised hidden vectors (B, D).
         """
         x = self._embed(tokens.unsqueeze(1), state.tail)
-        v_first = None
-        for layer, block in enumerate(self.blocks):
-            h = block.ln1(x)
+        v_first, dtype = None, self._compute_dtype()
+        for layer, block in enumerate(self.layers()):
+            h = block.ln1(x).to(dtype)
             past = state.shift[layer, 0].unsqueeze(1).to(h.dtype)
             parts, gate, v_first = block.att.project(h, past, v_first)
-            y = wkv_step(*(p.squeeze(1) for p in parts), state.kv[layer])
+            r, log_w, k, v, a, b = (part.squeeze(1) for part in parts)
+            y = wkv_step(r, log_w, k, v, a, b, state.kv[layer])
             x = x + block.att.finish(y.unsqueeze(1), parts, gate)
-            h2 = block.ln2(x)
+            h2 = block.ln2(x).to(dtype)
             x = x + block.ffn(h2, state.shift[layer, 1].unsqueeze(1).to(h2.dtype))
             state.shift[layer, 0] = h.squeeze(1)
             state.shift[layer, 1] = h2.squeeze(1)
         if state.tail.shape[1]:
             state.tail[:] = torch.cat([state.tail[:, 1:], tokens.unsqueeze(1)], 1)
-        return self.ln_out(x).squeeze(1)
+        return cast(Tensor, self.ln_out(x).squeeze(1))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Next-token logits in at least float32: (..., D) → (..., V)."""
+        return _wide(self.head(hidden.to(self.head.weight.dtype)))
 
     def _embed(self, tokens: Tensor, tail: Tensor) -> Tensor:
-        x = self.emb(tokens)
+        """The residual stream stays in the norms' type, float32 also when the matrices are bfloat16."""
+        x = self.emb(tokens).to(self.ln_out.weight.dtype)
         if self.geometry.ngram_buckets:
             x = x + self.ngram(tokens, tail)
-        return self.blocks[0].ln0(x)  # type: ignore[operator]
+        return cast(Tensor, next(self.layers()).ln0(x))
+
+    def _compute_dtype(self) -> torch.dtype:
+        """What matrix products run in: autocast's type where that is on, otherwise the weights' own."""
+        device = self.device.type
+        autocast = torch.is_autocast_enabled(device)
+        return torch.get_autocast_dtype(device) if autocast else self.emb.weight.dtype
 
 
-def _compute_dtype(x: Tensor) -> torch.dtype:
-    """What matrix products run in: autocast's type where that is on, otherwise the weights' own."""
-    device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+def _wide(x: Tensor) -> Tensor:
+    """At least float32: what the recurrence and its inputs are kept in."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def _empty(*shape: int) -> nn.Parameter:
@@ -212,14 +249,15 @@ def _previous(x: Tensor, first: Tensor) -> Tensor:
     return torch.cat([first.unsqueeze(1).to(x.dtype), x[:, :-1]], 1)
 
 
-def _at(x: Tensor, positions: Tensor) -> Tensor:
-    """(B, T, D) at one position a stream → (B, D)."""
-    return x[torch.arange(x.shape[0], device=x.device), positions]
+def _last(x: Tensor, before: Tensor, lengths: Tensor) -> Tensor:
+    """The last real one of `x` (B, T, D), or `before` (B, D) where a stream has none: (B, D)."""
+    last = _wide(x[torch.arange(x.shape[0], device=x.device), (lengths - 1).clamp(min=0)])
+    return torch.where((lengths > 0).unsqueeze(1), last, before.to(last.dtype))
 
 
-def _new_tail(tail: Tensor, tokens: Tensor, ends: Tensor) -> Tensor:
+def _new_tail(tail: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
     if not tail.shape[1]:
         return tail
     stream = torch.cat([tail, tokens], 1)
-    index = ends.unsqueeze(1) + torch.arange(1, NGRAM_TAIL + 1, device=tokens.device)
+    index = lengths.unsqueeze(1) + torch.arange(NGRAM_TAIL, device=tokens.device)
     return stream.gather(1, index)

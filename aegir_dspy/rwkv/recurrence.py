@@ -22,7 +22,7 @@ __all__ = ["CHUNK", "chunk_maps", "wkv_prefill", "wkv_step"]
 CHUNK = 16
 
 
-def wkv_step(
+def wkv_step(  # noqa: PLR0917 (the symbols of the paper)
     r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor
 ) -> Tensor:
     """One token for every stream; `state` (B, H, K, V) is updated in place.
@@ -36,7 +36,7 @@ def wkv_step(
     return torch.matmul(r.unsqueeze(-2), state).squeeze(-2)
 
 
-def wkv_prefill(
+def wkv_prefill(  # noqa: PLR0917 (the symbols of the paper)
     r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor
 ) -> tuple[Tensor, Tensor]:
     """T tokens for every stream, differentiable in every argument, `state` included.
@@ -58,9 +58,7 @@ def wkv_prefill(
     return y, state
 
 
-def chunk_maps(
-    log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor
-) -> tuple[Tensor, Tensor]:
+def chunk_maps(log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """The affine map of a whole stream: S_T = M·S_0 + U, with M (B, H, K, K) and U (B, H, K, V)."""
     log_w, k, v, a, b = (_chunked(x) for x in (log_w, k, v, a, b))
     transition, update, _, _ = _chunk_terms(torch.zeros_like(k), log_w, k, v, a, b)
@@ -80,7 +78,7 @@ def _chunked(x: Tensor) -> Tensor:
     return x.transpose(1, 2).reshape(batch, heads, -1, CHUNK, size)
 
 
-def _chunk_terms(
+def _chunk_terms(  # noqa: PLR0917 (the symbols of the paper)
     r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The parts of a chunk that do not depend on the state before it.

@@ -7,6 +7,7 @@ mix-up is silent. Hence the layout is part of a state's identity and tested with
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,9 @@ class StateTensors(NamedTuple):
         """The given streams, copied, in the given order."""
         index = torch.as_tensor(streams, device=self.kv.device)
         return StateTensors(
-            self.shift.index_select(2, index), self.kv.index_select(1, index), self.tail.index_select(0, index)
+            self.shift.index_select(2, index),
+            self.kv.index_select(1, index),
+            self.tail.index_select(0, index),
         )
 
     @property
@@ -51,12 +54,14 @@ class StateTensors(NamedTuple):
         return self.kv.shape[1]
 
 
-def zero_tensors(geometry: Geometry, batch: int, device: torch.device | str = "cpu") -> StateTensors:
+def zero_tensors(
+    geometry: Geometry, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> StateTensors:
     """The state of B streams that have read nothing."""
     g = geometry
     return StateTensors(
-        torch.zeros(g.layers, 2, batch, g.width, device=device),
-        torch.zeros(g.layers, batch, g.heads, g.head_size, g.head_size, device=device),
+        torch.zeros(g.layers, 2, batch, g.width, device=device, dtype=dtype),
+        torch.zeros(g.layers, batch, g.heads, g.head_size, g.head_size, device=device, dtype=dtype),
         torch.zeros(batch, NGRAM_TAIL if g.ngram_buckets else 0, dtype=torch.int64, device=device),
     )
 
@@ -95,11 +100,14 @@ class State:
         tensors: one stream (B = 1); treat as read-only, `StatePool.load` copies it.
         identity: which model made it.
         tokens: how many tokens were read.
+        hidden: (D,) the model's output at the last token, from which the next one follows without reading
+            more; None for a state that was not read by a model (zero, fused, aligned). Not in the digest.
     """
 
     tensors: StateTensors
     identity: Identity
     tokens: int = 0
+    hidden: Tensor | None = None
 
     @property
     def digest(self) -> str:
@@ -121,6 +129,8 @@ class State:
     def save(self, path: str | Path) -> None:
         """Write the state as safetensors, identity in the metadata."""
         tensors = {name: tensor.contiguous() for name, tensor in self.tensors._asdict().items()}
+        if self.hidden is not None:
+            tensors["hidden"] = self.hidden.contiguous()
         save_file(tensors, str(path), metadata=self._meta())
 
     @classmethod
@@ -130,9 +140,10 @@ class State:
             with safe_open(str(path), framework="pt") as file:
                 meta = file.metadata() or {}
                 tensors = StateTensors(*(file.get_tensor(name) for name in StateTensors._fields))
+                hidden = file.get_tensor("hidden") if "hidden" in file.keys() else None  # noqa: SIM118
             geometry = Geometry.from_json(json.loads(meta["geometry"]))
             identity = Identity(meta["checkpoint"], meta["tokenizer"], geometry, meta["layout"])
-            state = cls(tensors, identity, int(meta["tokens"]))
+            state = cls(tensors, identity, int(meta["tokens"]), hidden)
         except Exception as error:
             raise StateError(f"expected a state written by State.save, found {path}: {error}") from error
         expected = [t.shape for t in zero_tensors(geometry, 1)]
@@ -151,7 +162,7 @@ class StatePool:
     def __init__(self, geometry: Geometry, slots: int, device: torch.device | str = "cpu") -> None:
         self.geometry = geometry
         self.tensors = zero_tensors(geometry, slots, device)
-        self._free = list(range(slots - 1, -1, -1))
+        self._free = list(range(slots))  # a heap: the lowest free slot goes first
 
     @property
     def free(self) -> int:
@@ -163,10 +174,10 @@ class StatePool:
         return count <= len(self._free)
 
     def take(self, count: int) -> list[int]:
-        """Hand out `count` zeroed slots. Raises StateError when fewer are free."""
+        """Hand out the `count` lowest free slots, zeroed. Raises StateError when fewer are free."""
         if not self.can_take(count):
-            raise StateError(f"expected {count} free slots, found {self.free}: release some or use a larger pool")
-        slots = [self._free.pop() for _ in range(count)]
+            raise StateError(f"expected {count} free slots, found {self.free}: release some first")
+        slots = [heapq.heappop(self._free) for _ in range(count)]
         shift, kv, tail = self.tensors
         shift[:, :, slots] = 0
         kv[:, slots] = 0
@@ -174,10 +185,12 @@ class StatePool:
         return slots
 
     def release(self, slots: list[int]) -> None:
-        """Return slots. Raises StateError for a slot that is free already."""
-        if set(slots) & set(self._free):
-            raise StateError(f"expected slots in use, found free ones among {slots}")
-        self._free.extend(slots)
+        """Return slots. Raises StateError for a slot that is free already or that the pool does not have."""
+        used = set(range(self.tensors.batch)) - set(self._free)
+        if len(set(slots)) < len(slots) or not used.issuperset(slots):
+            raise StateError(f"expected different slots in use, found {slots}: release each slot once")
+        for slot in slots:
+            heapq.heappush(self._free, slot)
 
     def write(self, slots: list[int], tensors: StateTensors) -> None:
         """Copy B states into B slots."""
@@ -189,3 +202,13 @@ class StatePool:
     def read(self, slots: list[int]) -> StateTensors:
         """A copy of the states in the given slots."""
         return self.tensors.select(slots)
+
+    def move(self, sources: list[int], targets: list[int]) -> None:
+        """Copy slots onto others that the same caller holds, so that the streams in use lie together."""
+        if sources:
+            self.write(targets, self.tensors.select(sources))
+
+    def first(self, count: int) -> StateTensors:
+        """The first `count` slots as views: what `RWKV7.step` updates in place."""
+        shift, kv, tail = self.tensors
+        return StateTensors(shift[:, :, :count], kv[:, :count], tail[:count])

@@ -1,0 +1,279 @@
+"""The engine: a loaded model that reads, continues and scores many streams at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from aegir_dspy.errors import InputError, StateError
+from aegir_dspy.rwkv.checkpoint import Weights, build_model, read_weights
+from aegir_dspy.rwkv.constraint import TokenTrie
+from aegir_dspy.rwkv.decoding import Backend, Decoder, Generation
+from aegir_dspy.rwkv.sampling import GenerationConfig
+from aegir_dspy.rwkv.state import Identity, State, StateTensors, zero_tensors
+from aegir_dspy.rwkv.tokenizer import Tokenizer, tokenizer_named
+
+__all__ = ["Engine", "Text"]
+
+Text = bytes | str | Sequence[int]
+_CHUNK_TOKENS = 512  # of one stream that are read at once
+_BATCH_TOKENS = 16_384  # of all streams together that are read at once: bounds the memory
+
+
+class Engine:
+    """A model, its tokenizer and the identity that its states carry. Safe to use from several threads.
+
+    Results do not depend on what else is in a batch or in which order, up to float rounding.
+
+    Attributes:
+        model: the network, for hidden vectors and training.
+        tokenizer: how texts become tokens.
+        identity: what every state of this engine carries.
+        max_batch: most streams decoded at once; more wait for a free slot.
+    """
+
+    def __init__(
+        self, model: Backend, tokenizer: Tokenizer, identity: Identity, *, max_batch: int = 128
+    ) -> None:
+        self.model, self.tokenizer, self.identity, self.max_batch = model, tokenizer, identity, max_batch
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        tokenizer: str | None = None,
+        backend: Literal["torch", "rwkv"] = "torch",
+    ) -> Engine:
+        """Load a checkpoint.
+
+        Args:
+            path: ``.safetensors`` or ``.pth``.
+            device: where the weights and the pool live.
+            dtype: type of the weight matrices, float32 by default; states stay float32.
+            tokenizer: ``"bytes"`` or ``"world"``; by default what fits the vocabulary.
+            backend: ``"torch"``, or ``"rwkv"`` for the `rwkv` package, one stream at a time.
+
+        Raises:
+            CheckpointError: not a checkpoint this backend can run.
+            InputError: the tokenizer cannot be guessed, or the backend is unknown.
+        """
+        weights = read_weights(path)
+        name = tokenizer or _default_tokenizer(weights.geometry.vocab)
+        model = _backend(backend, weights, device, dtype or torch.float32)
+        return cls(model, tokenizer_named(name), Identity(weights.sha256, name, weights.geometry))
+
+    def encode(self, text: Text) -> list[int]:
+        """Tokens of a text; token ids are checked and passed through."""
+        if isinstance(text, str):
+            return self.tokenizer.encode(text)
+        if isinstance(text, bytes):
+            return list(text) if self.tokenizer.name == "bytes" else self.tokenizer.encode(text.decode())
+        vocab = self.identity.geometry.vocab
+        if any(not 0 <= token < vocab for token in text):
+            raise InputError(f"expected token ids in 0…{vocab - 1}, found {min(text)}…{max(text)}")
+        return list(text)
+
+    def zero_state(self) -> State:
+        """The state of a stream that has read nothing."""
+        return State(zero_tensors(self.identity.geometry, 1, self.model.device), self.identity)
+
+    @torch.no_grad()
+    def read(self, texts: Sequence[Text], states: Sequence[State] | None = None) -> list[State]:
+        """Read every text, each from its own state (the zero state by default); states are not changed.
+
+        Ragged texts share batches, shortest with shortest; long ones are read in pieces.
+
+        Raises:
+            StateError: a state of another model, or another number of states than texts.
+        """
+        streams = [self.encode(text) for text in texts]
+        starts = self._starts(len(streams), states)
+        results: list[State] = list(starts)
+        for group in _groups(streams):
+            tensors, hidden = self._read_group([streams[i] for i in group], [starts[i] for i in group])
+            for row, i in enumerate(group):
+                count = starts[i].tokens + len(streams[i])
+                results[i] = State(tensors.select([row]), self.identity, count, hidden[row].clone())
+        return results
+
+    def generate(
+        self,
+        prompts: Sequence[Text],
+        *,
+        states: Sequence[State] | None = None,
+        config: GenerationConfig | Sequence[GenerationConfig] = GenerationConfig(),  # noqa: B008 (frozen)
+    ) -> list[Generation]:
+        """Continue every prompt, one config for all or one each.
+
+        An empty prompt continues a state that `read` or `generate` returned.
+
+        Raises:
+            ConstraintError: empty choices.
+            StateError: a state of another model; an empty prompt on a state without `hidden`.
+        """
+        results: dict[int, Generation] = {}
+        for index, item in self._decode(prompts, states, config):
+            if isinstance(item, Generation):
+                results[index] = item
+        return [results[index] for index in range(len(prompts))]
+
+    def stream(
+        self,
+        prompt: Text,
+        *,
+        state: State | None = None,
+        config: GenerationConfig = GenerationConfig(),  # noqa: B008
+    ) -> Iterator[str | Generation]:
+        """Continue one prompt: pieces of text as they become certain, then the `Generation`."""
+        for _, item in self._decode([prompt], None if state is None else [state], config):
+            yield item
+
+    def score(
+        self, context: State | Text, candidates: Sequence[str], end: bytes | None = None
+    ) -> list[float]:
+        """Total log-probability of each candidate (and `end`) as the continuation of one context."""
+        return self.score_all([context], candidates, end)[0]
+
+    @torch.no_grad()
+    def score_all(
+        self, contexts: Sequence[State | Text], candidates: Sequence[str], end: bytes | None = None
+    ) -> list[list[float]]:
+        """`score` for many contexts: all candidates in one batch, common prefixes computed once."""
+        closing = self.encode(end) if end is not None else []
+        trie = TokenTrie([[*self.tokenizer.encode(text), *closing] for text in candidates])
+        read = iter(self.read([text for text in contexts if not isinstance(text, State)]))
+        starts = [self._own(c) if isinstance(c, State) else next(read) for c in contexts]
+        totals = [[0.0] * len(candidates) for _ in starts]
+        for first in range(0, len(starts), self.max_batch):
+            some = starts[first : first + self.max_batch]
+            front = [(first + i, trie, 0.0) for i in range(len(some))]
+            self._score_level(front, _join(some), self.last_hidden(some), totals)
+        return totals
+
+    def last_hidden(self, states: Sequence[State]) -> Tensor:
+        """(B, D) the outputs the next tokens follow from. Raises StateError for a state without one."""
+        found = [state.hidden for state in states if state.hidden is not None]
+        if len(found) < len(states):
+            raise StateError("expected a state that has just read a token: read something first")
+        return torch.stack(found).to(self.model.device)
+
+    def _score_level(
+        self,
+        front: list[tuple[int, TokenTrie, float]],
+        tensors: StateTensors,
+        hidden: Tensor,
+        totals: list[list[float]],
+    ) -> None:
+        """Score one level of the trie and go down: `front` is (context, node, log-probability so far)."""
+        log_probs = torch.log_softmax(self.model.logits(hidden), -1).cpu()
+        deeper: list[tuple[int, TokenTrie, float, int, int]] = []  # … row before, token
+        for row, (context, node, total) in enumerate(front):
+            for position in node.ends:
+                totals[context][position] = total
+            for token, child in node.children.items():
+                deeper.append((context, child, total + float(log_probs[row, token]), row, token))
+        for leaf in (d for d in deeper if not d[1].children):
+            for position in leaf[1].ends:
+                totals[leaf[0]][position] = leaf[2]
+        inner = [d for d in deeper if d[1].children]
+        for first in range(0, len(inner), self.max_batch):
+            some = inner[first : first + self.max_batch]
+            below = tensors.select([row for *_, row, _ in some])
+            tokens = torch.tensor([token for *_, token in some], device=self.model.device)
+            after = self.model.step(tokens, below)
+            self._score_level([(c, n, t) for c, n, t, _, _ in some], below, after, totals)
+
+    def _decode(
+        self,
+        prompts: Sequence[Text],
+        states: Sequence[State] | None,
+        config: GenerationConfig | Sequence[GenerationConfig],
+    ) -> Iterator[tuple[int, str | Generation]]:
+        configs = [config] * len(prompts) if isinstance(config, GenerationConfig) else list(config)
+        if len(configs) != len(prompts):
+            raise InputError(f"expected one config or {len(prompts)}, found {len(configs)}")
+        tokens = [self.encode(prompt) for prompt in prompts]
+        starts = self._starts(len(prompts), states)
+        return Decoder(self).run(tokens, starts, configs)
+
+    def _starts(self, count: int, states: Sequence[State] | None) -> list[State]:
+        if states is None:
+            return [self.zero_state()] * count
+        if len(states) != count:
+            raise StateError(f"expected {count} states, one a text, found {len(states)}")
+        return [self._own(state) for state in states]
+
+    def _own(self, state: State) -> State:
+        self.identity.require(state.identity)
+        return state
+
+    def _read_group(self, streams: list[list[int]], starts: list[State]) -> tuple[StateTensors, Tensor]:
+        """Read a group of non-empty streams in pieces: their states and last hidden vectors (B, D)."""
+        tensors = _join(starts, self.model.device)
+        hidden = torch.zeros(len(streams), self.identity.geometry.width, device=self.model.device)
+        for first in range(0, max(map(len, streams)), _CHUNK_TOKENS):
+            rows = [row for row, tokens in enumerate(streams) if len(tokens) > first]
+            pieces = [streams[row][first : first + _CHUNK_TOKENS] for row in rows]
+            padded, lengths = _pad(pieces, self.model.device)
+            output, after = self.model.forward(padded, tensors.select(rows), lengths)
+            hidden[rows] = output[torch.arange(len(rows)), lengths - 1].to(hidden.dtype)
+            tensors.shift[:, :, rows], tensors.kv[:, rows], tensors.tail[rows] = after
+        return tensors, hidden
+
+
+def _default_tokenizer(vocab: int) -> str:
+    if vocab == 256:
+        return "bytes"
+    if vocab >= 65_000:
+        return "world"
+    raise InputError(
+        f"expected a vocabulary of 256 (bytes) or 65536 (world), found {vocab}: name a tokenizer"
+    )
+
+
+def _backend(name: str, weights: Weights, device: torch.device | str, dtype: torch.dtype) -> Backend:
+    if name == "torch":
+        return build_model(weights, device=device, dtype=dtype)
+    if name == "rwkv":
+        from aegir_dspy.rwkv.package_backend import PackageModel
+
+        return PackageModel(weights, device=device, dtype=dtype)
+    raise InputError(f"expected backend 'torch' or 'rwkv', found {name!r}")
+
+
+def _groups(streams: list[list[int]]) -> Iterator[list[int]]:
+    """Positions of non-empty streams, similar lengths together, bounded in tokens."""
+    group: list[int] = []
+    for i in sorted((i for i, tokens in enumerate(streams) if tokens), key=lambda i: len(streams[i])):
+        if group and (len(group) + 1) * min(len(streams[i]), _CHUNK_TOKENS) > _BATCH_TOKENS:
+            yield group
+            group = []
+        group.append(i)
+    if group:
+        yield group
+
+
+def _pad(pieces: list[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    lengths = torch.tensor([len(tokens) for tokens in pieces])
+    padded = torch.zeros(len(pieces), int(lengths.max()), dtype=torch.int64)
+    for row, tokens in enumerate(pieces):
+        padded[row, : len(tokens)] = torch.tensor(tokens)
+    return padded.to(device), lengths.to(device)
+
+
+def _join(states: Sequence[State], device: torch.device | None = None) -> StateTensors:
+    """The tensors of many one-stream states, copied into one batch."""
+    parts = [state.tensors for state in states]
+    joined = StateTensors(
+        torch.cat([p.shift for p in parts], 2).float(),
+        torch.cat([p.kv for p in parts], 1).float(),
+        torch.cat([p.tail for p in parts], 0),
+    )
+    return joined if device is None else StateTensors(*(t.to(device) for t in joined))
