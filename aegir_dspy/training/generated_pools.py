@@ -107,7 +107,11 @@ def _faker(locale: str) -> Any:
         raise PrerequisiteError(
             'expected the package faker for generated columns, found none; pip install "aegir-dspy[train]"'
         ) from error
-    return Faker(locale)
+    faker = Faker(locale)
+    for provider in faker.get_providers():
+        if isinstance(getattr(provider, "cities", None), list):  # it_IT makes it from a set: order by hashes
+            provider.cities = sorted(provider.cities)
+    return faker
 
 
 @cache
