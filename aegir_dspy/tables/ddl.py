@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_DDL", "MAX_SCRIPT", "parse_ddl", "read_ddl"]
 
-MAX_SCRIPT = 16 * 2**20  # bytes of a script that are read; dumps keep their DDL ahead of their rows
-MAX_DDL = 2**20  # characters of DDL given to a grammar in one script: seconds of work
+MAX_SCRIPT = 8 * 2**20  # bytes of a script that are read; dumps keep their DDL ahead of their rows
+MAX_DDL = 2**20  # characters of DDL read from one script: seconds of work
 
 _ALTER = re.compile(r"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?", re.I)
 _COMMENT_ON = re.compile(r"COMMENT\s+ON\s+(TABLE|COLUMN)\s+", re.I)
@@ -45,6 +45,7 @@ _ADD = re.compile(
 )
 _KEY = re.compile(r"(?:CONSTRAINT\s+\S+\s+)?(?:PRIMARY|FOREIGN)\s+KEY\b", re.I)
 _WORDS = 8
+_COLUMN_COST = 8  # characters a column taken over from another table counts
 
 
 def read_ddl(path: Path, config: Any = None) -> tuple[list[Table], list[FailureRecord]]:
@@ -117,14 +118,15 @@ class _Draft:
 
     def take(self, columns: Iterable[Column]) -> None:
         """Append columns of another table; one that is there already, as when inherited twice, stays."""
+        own = {(column.name or "").lower() for column in self.columns}
         for column in columns:
-            if not any(_same(own.name, column.name) for own in self.columns):
+            if (column.name or "").lower() not in own:
                 self.columns.append(replace(column, index=len(self.columns)))
 
     def amend(self, name: str, **changes: Any) -> None:
         """Change the column of that name, whatever its case."""
         for position, column in enumerate(self.columns):
-            if _same(column.name, name):
+            if (column.name or "").lower() == name.lower():
                 self.columns[position] = replace(column, **changes)
 
     def spelled(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -133,15 +135,11 @@ class _Draft:
         return tuple(known.get(name.lower(), name) for name in names)
 
 
-def _same(one: str | None, other: str | None) -> bool:
-    return (one or "").lower() == (other or "").lower()
-
-
 class _Reading:
     """One pass over the statements of a script."""
 
     def __init__(self, script: str, source: str) -> None:
-        from aegir_dspy.tables.ddl_flink import rank_dialects
+        from aegir_dspy.tables.ddl_flink import Grammar, rank_dialects
 
         self.source = source
         self.drafts: list[_Draft] = []
@@ -150,6 +148,7 @@ class _Reading:
         self._by_name: dict[str, _Draft] = {}
         self._rank = rank_dialects
         self._script_rank = rank_dialects(script)
+        self._grammar = Grammar()
         self._budget = MAX_DDL
 
     def take(self, statement: Statement) -> None:
@@ -158,7 +157,8 @@ class _Reading:
         self.created += bool(create)
         try:
             if create:
-                self._create(self._plain(statement), statement)
+                self._charge(len(statement.text))
+                self._create(fill_placeholders(statement.text), statement)
             elif _ALTER.match(statement.text):
                 self._alter(statement)
             elif match := _COMMENT_ON.match(statement.text):
@@ -194,19 +194,18 @@ class _Reading:
     def _find(self, path: tuple[str, ...]) -> _Draft | None:
         return self._by_name.get("\0".join(path).lower()) or self._by_name.get(path[-1].lower())
 
-    def _plain(self, statement: Statement) -> str:
-        """The text for a grammar; charged to the script's budget."""
-        self._budget -= len(statement.text)
+    def _charge(self, characters: int) -> None:
+        """Count work against the script's budget."""
+        self._budget -= characters
         if self._budget < 0:
             raise ValueError(f"expected at most {MAX_DDL:,} characters of DDL in one script: split it")
-        return fill_placeholders(statement.text)
 
     def _create(self, text: str, statement: Statement) -> None:
         head = CREATE_TABLE.match(text)
         path, end = read_path(text, head.end() if head else 0)
         body = read_body(text, end) if text[end:].lstrip().startswith("(") else Body([], end)
         if not path or body is None:
-            raise ValueError("expected CREATE TABLE name (columns ...), found no closing bracket or name")
+            raise ValueError("expected CREATE TABLE name (columns ...), found no name or no closing bracket")
         tail = Tail(text[body.end :])
         draft = _Draft(path, comment=tail.comment())
         draft.take(self._inherited(tail.parents()))
@@ -221,18 +220,15 @@ class _Reading:
             parent = self._find(path)
             if parent is None:
                 raise ValueError(f"expected the columns of {path[-1]}, found no such table before it")
+            self._charge(_COLUMN_COST * len(parent.columns))
             yield from parent.columns
 
     def _add(self, draft: _Draft, items: Sequence[Item], statement: Statement) -> None:
-        """Parse the entries of a column list and add them to the draft."""
-        from aegir_dspy.tables.ddl_flink import parse_items
-
-        if not items:
-            return
+        """Read the entries of a column list and add them to the draft."""
         own = self._rank(statement.text)
-        dialects = own if own != self._rank("") else self._script_rank
-        for item, node in zip(items, parse_items([item.text for item in items], dialects), strict=True):
-            self._apply(draft, item, node)
+        dialects = self._script_rank if own == self._rank("") else own
+        for item in items:
+            self._apply(draft, item, self._grammar.parse(item.tokens[0], item.text, dialects))
 
     def _apply(self, draft: _Draft, item: Item, node: exp.Expression) -> None:
         from sqlglot import exp
@@ -261,7 +257,7 @@ class _Reading:
             add = _ADD.match(action.text)
             rest = action.text[add.end() :] if add else ""
             if add and (add["column"] or _KEY.match(rest)):
-                self._plain(statement)
+                self._charge(len(action.text))
                 rest = re.sub(r"\bNOT\s+VALID\s*$", "", rest, flags=re.I)
                 words = [match.group() for match in tokens(rest)]
                 self._add(draft, [Item(words, text=rest)], statement)

@@ -1,4 +1,4 @@
-"""The sqlglot side of reading DDL: a Flink dialect, and parsing the items of a column list.
+"""The sqlglot side of reading DDL: a Flink dialect, and reading the entries of a column list.
 
 Importing this module imports sqlglot. Only the items between the brackets of CREATE TABLE are given to
 a grammar: what follows them (ENGINE=, WITH (...), TABLESPACE) says nothing about columns and differs
@@ -18,7 +18,7 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
 from sqlglot.parser import Parser
 
-__all__ = ["DIALECTS", "SOURCE", "Flink", "Watermark", "parse_items", "rank_dialects"]
+__all__ = ["DIALECTS", "MAX_WORK", "SOURCE", "Flink", "Grammar", "Watermark", "rank_dialects"]
 
 SOURCE = "source"  # the key in `Expression.meta` under which a type keeps its text in the script
 
@@ -125,35 +125,64 @@ def _parser_class(dialect: str) -> type[Parser]:
     return DdlParser
 
 
-def parse_items(items: Sequence[str], dialects: Sequence[str]) -> list[exp.Expression]:
-    """The nodes of the entries of a column list, one for each, in the first dialect that reads them all.
+_WORDS = "PRIMARY|FOREIGN|CONSTRAINT|UNIQUE|KEY|INDEX|CHECK|FULLTEXT|SPATIAL|EXCLUDE|PERIOD|LIKE|WATERMARK"
+_CONSTRAINT = re.compile(rf"(?:{_WORDS})\b", re.I)
+_EXTRA = re.compile(  # entries that say nothing about columns or keys
+    r"(?:CONSTRAINT\s+\S+\s+)?(?:CHECK|UNIQUE|KEY|INDEX|FULLTEXT|SPATIAL|EXCLUDE|PERIOD)\b", re.I
+)
+_KEY_END = re.compile(r"(?:CONSTRAINT\s+\S+\s+)?PRIMARY\s+KEY\b[^(]*(\([^()]*\))", re.I)
+_CLAUSE = re.compile(r"\s(?:NOT|NULL|DEFAULT|CHECK|CONSTRAINT|UNIQUE|IDENTITY|ENABLE|ENCODE|COLLATE)\b", re.I)
+MAX_WORK = 1_500_000  # characters; every attempt at a grammar counts its text and a fixed share
 
-    Raises:
-        ValueError: no dialect does; the message is that of the first one, on one line.
+
+class Grammar:
+    """Reads the entries of column lists, each distinct one once, within a bound on the work.
+
+    Most columns of a schema share a few definitions (``bigint NOT NULL``), so a column is read without
+    its name, which the caller knows; that also keeps names that are keywords out of the grammar.
     """
-    sql = "CREATE TABLE t (" + "\n,".join(items) + "\n)"
-    problem = ""
-    for dialect in dialects:
-        try:
-            nodes = _parse(sql, dialect)
-        except (SqlglotError, RecursionError, ValueError, AttributeError, TypeError) as error:
-            problem = problem or _one_line(error)
-            continue
-        if len(nodes) == len(items):
-            return nodes
-        problem = problem or f"expected {len(items)} entries in the column list, found {len(nodes)}"
-    raise ValueError(problem)
+
+    def __init__(self) -> None:
+        self._nodes: dict[tuple[str, str], exp.Expression | None] = {}
+        self._work = MAX_WORK
+
+    def parse(self, name: str, item: str, dialects: Sequence[str]) -> exp.Expression:
+        """The node of one entry that begins with the word `name`, in the first dialect that reads it.
+
+        Where none does, a column is read without the clauses behind its type, a key without what
+        follows its columns, and an index or check is an empty node.
+
+        Raises:
+            ValueError: the entry cannot be read; the message names it on one line.
+        """
+        key = _KEY_END.match(item)
+        text = item if _CONSTRAINT.match(name) else f"c {item[len(name) :]}"
+        short = f"PRIMARY KEY {key[1]}" if key else _CLAUSE.split(text, maxsplit=1)[0]
+        for candidate in dict.fromkeys((text, short)):
+            for dialect in dialects:
+                if node := self._cached(candidate, dialect):
+                    return node
+        if _EXTRA.match(item):
+            return exp.Null()
+        raise ValueError(f"expected a column or a constraint, found: {' '.join(item.split())[:100]}")
+
+    def _cached(self, text: str, dialect: str) -> exp.Expression | None:
+        if (text, dialect) not in self._nodes:
+            self._work -= len(text) + 150
+            if self._work < 0:
+                raise ValueError("expected fewer different column definitions in one script: split it")
+            self._nodes[text, dialect] = _parse(text, dialect)
+        return self._nodes[text, dialect]
 
 
-def _parse(sql: str, dialect: str) -> list[exp.Expression]:
+def _parse(text: str, dialect: str) -> exp.Expression | None:
+    """The node of one entry in one dialect, or None where it is none or several."""
+    sql = f"CREATE TABLE t ({text}\n)"
     parser = _parser_class(dialect)(error_level=ErrorLevel.IMMEDIATE, dialect=dialect)
-    statements = parser.parse(Dialect.get_or_raise(dialect).tokenize(sql), sql)
-    create = statements[0]
-    if len(statements) != 1 or not isinstance(create, exp.Create) or not isinstance(create.this, exp.Schema):
-        raise ParseError("expected a list of columns and constraints")
-    return list(create.this.expressions)
-
-
-def _one_line(error: Exception) -> str:
-    text = str(error).split("\n", 1)[0].split(" Line 1")[0].strip()
-    return re.sub(r"\s*Line \d+, Col: \d+\.?$", "", text) or type(error).__name__
+    try:
+        create = parser.parse(Dialect.get_or_raise(dialect).tokenize(sql), sql)[0]
+    except (SqlglotError, RecursionError, ValueError, AttributeError, TypeError, KeyError):
+        return None
+    schema = create.this if isinstance(create, exp.Create) else None
+    nodes = schema.expressions if isinstance(schema, exp.Schema) else []
+    return nodes[0] if len(nodes) == 1 else None

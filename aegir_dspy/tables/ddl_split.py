@@ -147,7 +147,7 @@ _OPEN = ("open_39", "open_34", "open_96", "open_block", "open_dollar")
 _TOKEN = re.compile(
     r"(?P<comment>--[^\n]*|^[ \t]*\#[^\n]*|/\*.*?\*/)"
     r"|(?P<string>[EeNn]?'(?:[^'\\]|''|\\(?:.|\Z))*+')"
-    r'|(?P<quoted>"(?:[^"]|"")*+"|`(?:[^`]|``)*+`)'
+    r'|(?P<quoted>"(?:[^"]|"")*+"|`(?:[^`]|``)*+`|\[[A-Za-z_][^\]\n]*\])'
     r"|(?P<word>[\w$@#]+)|(?P<mark>[^\s])",
     re.S | re.M,
 )
@@ -252,7 +252,7 @@ def unquote(word: str) -> str:
     quote = word[:1]
     if quote in ("'", '"', "`") and word.endswith(quote) and len(word) > 1:
         return word[1:-1].replace(quote * 2, quote)
-    return word
+    return word[1:-1] if quote == "[" and word.endswith("]") else word
 
 
 _PARENT = re.compile(r"\b(?:LIKE|CLONE|INHERITS\s*\(|PARTITION\s+OF)\s*", re.I)
