@@ -84,7 +84,7 @@ def _quoted(quote: str, escape: bool, resync: bool) -> str:
 def _cutter(escape: bool, resync: bool) -> re.Pattern[str]:
     """The expression that finds quotes, comments and ends of statements in a script.
 
-    With `resync` no quote or comment runs past a line that begins with CREATE TABLE: that is how a
+    A quoted name never, and with `resync` no quote or comment at all, runs past a line that begins with CREATE TABLE: that is how a
     script with a quote left open is still read.
     """
     stop = _STOP if resync else ""
@@ -92,7 +92,7 @@ def _cutter(escape: bool, resync: bool) -> re.Pattern[str]:
         rf"(?P<comment>{_COMMENT})"
         rf"|(?P<block>/\*(?:{stop}(?!\*/).)*+(?:\*/|(?P<open_block>)))"
         rf"|(?P<string>{_quoted(chr(39), escape, resync)})"
-        rf"|(?P<name>{_quoted(chr(34), False, resync)}|{_quoted('`', False, resync)})"
+        rf"|(?P<name>{_quoted(chr(34), False, True)}|{_quoted('`', False, True)})"
         rf"|(?P<dollar>\$(?P<tag>[A-Za-z_]*)\$(?:{stop}(?!\$(?P=tag)\$).)*+(?:\$(?P=tag)\$|(?P<open_dollar>)))"
         r"|(?P<rows>^COPY\b[^;\n]*\bFROM\s+stdin\b[^;\n]*;[^\n]*\n(?:(?!\\\.)[^\n]*\n)*+\\\.[^\n]*)"
         r"|(?P<end>;|^[ \t]*(?:GO|/)[ \t]*$|^\\[^\n]*)"
