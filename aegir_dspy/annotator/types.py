@@ -78,6 +78,15 @@ class ColumnTypeAnnotator:
         self.text = None if self.known else TextScorer(bundle.model, vocabulary.names)
         self.positions = torch.tensor([i for i, row in enumerate(known) if row is not None], dtype=torch.int64)
 
+    @property
+    def threshold(self) -> float:
+        """Confidence under which no type is given."""
+        own = self.config.abstain_below
+        return self.bundle.config.abstain_below if own is None else own
+
+    def __deepcopy__(self, memo: object) -> ColumnTypeAnnotator:
+        return self  # frozen: optimizers that copy a program share the weights
+
     def annotate(self, tables: Sequence[Table]) -> Iterator[tuple[TableAnnotation, int]]:
         """Every table's annotation with the number of bytes read for it, in order, batch by batch."""
         for batch in self._batches(tables):
@@ -157,12 +166,10 @@ class ColumnTypeAnnotator:
             Candidate(self.vocabulary.names[i], round(p, 4))
             for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         )
-        threshold = self.config.abstain_below
-        threshold = self.bundle.config.abstain_below if threshold is None else threshold
         if not readable:
             return ColumnAnnotation(column.index, column.name, None, None, 0.0, True)
         top = candidates[0]
-        abstained = top.probability < threshold
+        abstained = top.probability < self.threshold
         return ColumnAnnotation(
             column.index,
             column.name,

@@ -1,0 +1,229 @@
+"""`Swarm`: the front door. A `dspy.Module` that says what the columns of tables mean.
+
+Specialists read every column once, in parallel; the primary reads each column again from the fused states
+of its context and answers within the vocabulary, with calibrated confidence or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import dspy
+
+from aegir_dspy._version import __version__
+from aegir_dspy.annotator.annotation import TableAnnotation
+from aegir_dspy.annotator.bundle import Bundle, default_bundle, load_bundle
+from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
+from aegir_dspy.errors import CheckpointError, FailureRecord, InputError
+from aegir_dspy.ontology.vocabulary import Vocabulary, load_vocabulary
+from aegir_dspy.tables import Table, TableSet, read_tables
+from aegir_dspy.tables.context import ContextConfig
+
+__all__ = ["Swarm", "SwarmConfig", "Usage"]
+
+Tables = TableSet | Sequence[Table] | Table | str | Path
+
+
+@dataclass(frozen=True)
+class SwarmConfig:
+    """Everything that decides what a swarm answers, beside its weights.
+
+    Attributes:
+        vocabulary: a built-in name (``schema``, ``sotab82``, ``sotab32``, ``dbpedia``) or a file.
+        checkpoint: weights written by ``aegir train``; None for those that ship in the package.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        context: how many context columns inform a target; 0 reads every column alone.
+        abstain_below: confidence under which no type is given; None for the checkpoint's own threshold.
+        max_agents: most columns read at once; bounds memory, does not change the result.
+    """
+
+    vocabulary: str = "schema"
+    checkpoint: str | None = None
+    device: str = "cpu"
+    context: int = 8
+    abstain_below: float | None = None
+    max_agents: int = 512
+
+    def __post_init__(self) -> None:
+        if self.context < 0 or self.max_agents < 1:
+            raise InputError(
+                f"expected context >= 0 and max_agents >= 1, found {self.context} and {self.max_agents}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call cost.
+
+    agents: columns read by specialists. critical_steps: readings on the longest path (alone, then from the
+    fused context). serial_steps: all readings one after the other. tokens_read: bytes. seconds: wall time.
+    """
+
+    agents: int
+    critical_steps: int
+    serial_steps: int
+    tokens_read: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The ``usage`` of ``aegir.result/1``."""
+        return asdict(self)
+
+
+class Swarm(dspy.Module):  # type: ignore[misc]
+    """A swarm of small recurrent specialists for tables.
+
+    >>> swarm = Swarm()
+    >>> out = swarm(tables="orders.csv")
+    >>> out.annotations[0].columns[0].type
+
+    The prediction has the fields annotations (list of `TableAnnotation`), relations, elements,
+    composition, score, failures (list of `FailureRecord`), usage and identity.
+
+    Args:
+        config: see `SwarmConfig`; keyword arguments replace single fields of it.
+
+    Raises:
+        VocabularyError, CheckpointError: the vocabulary or the weights cannot be used.
+    """
+
+    def __init__(self, config: SwarmConfig | None = None, **fields: Any) -> None:
+        super().__init__()
+        self._configure(replace(config or SwarmConfig(), **fields))
+
+    def forward(
+        self, tables: Tables, on_table: Callable[[TableAnnotation], None] | None = None
+    ) -> dspy.Prediction:
+        """Annotate tables.
+
+        Args:
+            tables: what `read_tables` returns, tables, one table, or a path to read.
+            on_table: called with each table's annotation as soon as there is one.
+        """
+        began = time.monotonic()
+        given = _table_set(tables)
+        annotations: list[TableAnnotation] = []
+        tokens = 0
+        for annotation, read in self._annotator.annotate(given.tables):
+            annotations.append(annotation)
+            tokens += read
+            if on_table:
+                on_table(annotation)
+        return dspy.Prediction(
+            annotations=annotations,
+            relations=[relation for table in annotations for relation in table.relations],
+            elements=[],
+            composition=None,
+            score=None,
+            failures=[*given.failures, *_abstentions(annotations, self._annotator.threshold)],
+            usage=self._usage(annotations, tokens, time.monotonic() - began),
+            identity=self.identity(given.tables),
+        )
+
+    async def aforward(self, tables: Tables) -> dspy.Prediction:
+        """`forward` in a thread of its own."""
+        return await asyncio.to_thread(self.forward, tables)
+
+    @property
+    def config(self) -> SwarmConfig:
+        """What this swarm was made with."""
+        return self._config
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The types it answers with."""
+        return self._annotator.vocabulary
+
+    def identity(self, tables: Sequence[Table] = ()) -> dict[str, Any]:
+        """What decides a result: version, checkpoint, vocabulary, and a hash of all that with the input."""
+        vocabulary = f"{self.vocabulary.name}@{self.vocabulary.sha256[:12]}"
+        checkpoints = {"columns": self._annotator.bundle.sha256}
+        run = hashlib.sha256(repr((__version__, vocabulary, checkpoints)).encode())
+        for table in tables:
+            run.update(repr((table.name, table.columns)).encode())
+        return {
+            "version": __version__,
+            "checkpoints": checkpoints,
+            "vocabulary": vocabulary,
+            "verifier": None,
+            "run": run.hexdigest(),
+        }
+
+    def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
+        """Predictors' state as DSPy keeps it, and the swarm's configuration with its checkpoint's hash."""
+        state: dict[str, Any] = super().dump_state(json_mode=json_mode)
+        own = {"config": asdict(self._config), "checkpoint_sha256": self._annotator.bundle.sha256}
+        return {**state, "aegir.swarm": own}
+
+    def load_state(self, state: dict[str, Any], *, allow_unsafe_lm_state: bool = False) -> None:
+        """Inverse of `dump_state`. Raises CheckpointError when the weights are not the ones saved with."""
+        state = dict(state)
+        own = state.pop("aegir.swarm")
+        self._configure(SwarmConfig(**own["config"]))
+        found = self._annotator.bundle.sha256
+        if found != own["checkpoint_sha256"]:
+            raise CheckpointError(
+                f"expected the checkpoint {own['checkpoint_sha256'][:12]} this swarm was saved with, found "
+                f"{found[:12]}: pass that file as SwarmConfig.checkpoint, or save the swarm again"
+            )
+        super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
+
+    def _configure(self, config: SwarmConfig) -> None:
+        self._config = config
+        self._annotator = ColumnTypeAnnotator(
+            _bundle(config),
+            load_vocabulary(config.vocabulary),
+            AnnotatorConfig(
+                ContextConfig(columns=config.context), config.abstain_below, columns_at_once=config.max_agents
+            ),
+        )
+
+    def _usage(self, annotations: Sequence[TableAnnotation], tokens: int, seconds: float) -> Usage:
+        columns = sum(len(table.columns) for table in annotations)
+        informed = sum(len(t.columns) for t in annotations if len(t.columns) > 1) if self._config.context else 0
+        return Usage(columns, 1 + bool(informed), columns + informed, tokens, round(seconds, 3))
+
+
+def _bundle(config: SwarmConfig) -> Bundle:
+    if config.checkpoint is None:
+        return default_bundle(config.device)
+    return load_bundle(Path(config.checkpoint), config.device)
+
+
+def _table_set(tables: Tables) -> TableSet:
+    if isinstance(tables, TableSet):
+        return tables
+    if isinstance(tables, str | Path):
+        return read_tables(tables)
+    if isinstance(tables, Table):
+        return TableSet((tables,))
+    if isinstance(tables, Sequence) and all(isinstance(table, Table) for table in tables):
+        return TableSet(tuple(tables))
+    raise InputError(
+        f"expected tables, found {type(tables).__name__}: pass aegir_dspy.read_tables(path), or a path"
+    )
+
+
+def _abstentions(annotations: Sequence[TableAnnotation], threshold: float) -> Iterator[FailureRecord]:
+    for table in annotations:
+        for column in table.columns:
+            if not column.abstained:
+                continue
+            task = f"annotate:{table.name}[{column.index}]"
+            if not column.candidates:
+                yield FailureRecord(task, "primary", "low_confidence", "the column has neither values nor a header")
+                continue
+            best = column.candidates[0]
+            yield FailureRecord(
+                task,
+                "primary",
+                "low_confidence",
+                f"best type {best.type} at {best.probability:.2f} is below {threshold:.2f}",
+                f"{table.source}: column {column.index + 1} {column.name or ''}".rstrip(),
+            )
