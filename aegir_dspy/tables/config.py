@@ -22,7 +22,7 @@ class ReadConfig:
     """
 
     sample_rows: int = 200
-    sample_bytes: int = 4 << 20
+    sample_bytes: int = 2 << 20
     max_cell_chars: int = 4096
     max_columns: int = 20_000
     max_tables: int = 10_000

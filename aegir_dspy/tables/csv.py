@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from aegir_dspy.tables.dialect import detect_dialect
 from aegir_dspy.tables.failure import Unreadable
 from aegir_dspy.tables.files import table_name
 from aegir_dspy.tables.header import find_header
-from aegir_dspy.tables.parsing import Dialect, Record, records
+from aegir_dspy.tables.parsing import Dialect, Parsed, parse
 from aegir_dspy.tables.table import Table
 from aegir_dspy.tables.text import TextSample, read_text
 
@@ -30,23 +31,23 @@ def read_csv(path: Path, config: ReadConfig) -> tuple[list[Table], list[FailureR
     """
     sample = read_text(path, config)
     dialect, skip = detect_dialect(sample.head, _suffix(path))
-    rows = _head_records(sample, dialect, skip)
-    start, has_header = find_header([record.cells for record in rows[:_HEAD_ROWS]])
-    header = rows[start].cells if has_header else []
-    body = [record.cells for record in rows[start + has_header :] if record.cells != [""] or len(header) == 1]
-    width = max(len(header), _width(body))
+    parsed = _head(sample, dialect, skip)
+    start, has_header = find_header([parsed[i] for i in range(min(_HEAD_ROWS, len(parsed)))])
+    header = parsed[start] if has_header else []
+    body: list[str | list[str]] = [row for row in parsed.raw[start + has_header :] if row or len(header) == 1]
+    width = max(len(header), _usual_width(body[:_HEAD_ROWS], dialect))
     if width > config.max_columns:
         raise Unreadable(
-            f"expected at most {config.max_columns} columns, found {width}; raise ReadConfig.max_columns",
-            line=rows[start].line,
+            f"expected {config.max_columns} columns at most, found {width}; raise ReadConfig.max_columns",
+            line=parsed.line(start),
             failure_class="resource",
         )
     count = len(body) if sample.complete else None
     for chunk in sample.chunks:
         body += _chunk_rows(chunk, dialect, width)
+    cells = [_split(row, dialect) for row in spread(body, config.sample_rows)]
     names = [header[i].strip() or None if i < len(header) else None for i in range(width)]
-    columns = build_columns(names, spread(body, config.sample_rows), config)
-    return [Table(table_name(path), str(path), columns, row_count=count)], []
+    return [Table(table_name(path), str(path), build_columns(names, cells, config), row_count=count)], []
 
 
 def _suffix(path: Path) -> str:
@@ -54,28 +55,31 @@ def _suffix(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def _head_records(sample: TextSample, dialect: Dialect, skip: int) -> list[Record]:
+def _head(sample: TextSample, dialect: Dialect, skip: int) -> Parsed:
     """The records of the head; one that was cut off is left out unless there are hardly others."""
-    found = list(records(sample.head[skip:], dialect, whole=sample.complete))
-    while found and found[-1].cells == [""]:
-        found.pop()
-    if not found:
+    parsed = parse(sample.head[skip:], dialect, whole=sample.complete)
+    if parsed.cut and len(parsed) > 2:
+        parsed.raw.pop()
+    while parsed.raw and not parsed.raw[-1]:
+        parsed.raw.pop()
+    if not parsed.raw:
         raise Unreadable("expected a table, found blank lines only; remove the file or fill it", line=1)
-    return found[:-1] if found[-1].cut and len(found) > 2 else found
+    return parsed
 
 
-def _chunk_rows(chunk: str, dialect: Dialect, width: int) -> list[list[str]]:
+def _chunk_rows(chunk: str, dialect: Dialect, width: int) -> list[str | list[str]]:
     """Whole rows of the right width from inside a file.
 
     The first is left out: a chunk that begins inside a quoted cell goes wrong there.
     """
-    found = list(records(chunk, dialect, whole=False))
-    return [record.cells for record in found[1:] if len(record.cells) == width and not record.cut]
+    return [row for row in parse(chunk, dialect, whole=False).raw[1:-1] if len(_split(row, dialect)) == width]
 
 
-def _width(body: Sequence[Sequence[str]]) -> int:
+def _split(row: str | list[str], dialect: Dialect) -> list[str]:
+    return row.split(dialect.delimiter) if isinstance(row, str) else row
+
+
+def _usual_width(body: Sequence[str | list[str]], dialect: Dialect) -> int:
     """The commonest number of cells, the larger one of a tie."""
-    counts: dict[int, int] = {}
-    for row in body:
-        counts[len(row)] = counts.get(len(row), 0) + 1
+    counts = Counter(len(_split(row, dialect)) for row in body)
     return max(counts, key=lambda width: (counts[width], width), default=1)

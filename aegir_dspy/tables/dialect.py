@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from itertools import islice, product
+from itertools import product
 
 from aegir_dspy.tables.infer import cell_type
-from aegir_dspy.tables.parsing import Dialect, records
+from aegir_dspy.tables.parsing import Dialect, parse
 
 __all__ = ["detect_dialect"]
 
@@ -57,11 +57,9 @@ def _quoting(sample: str, delimiter: str) -> list[tuple[str, str]]:
 
 
 def _score(sample: str, dialect: Dialect, whole: bool) -> float:
-    rows = [
-        record.cells
-        for record in islice(records(sample, dialect, whole=whole), _SAMPLE_ROWS)
-        if not record.cut and record.cells != [""]
-    ]
+    parsed = parse(sample, dialect, whole=whole)
+    count = min(_SAMPLE_ROWS, len(parsed) - (parsed.cut and len(parsed) > 1))
+    rows = [row for index in range(count) if (row := parsed[index]) != [""]]
     if not rows or max(map(len, rows)) == 1:
         return 0.0
     widths = Counter(map(len, rows))

@@ -7,10 +7,9 @@ characters nor line numbers inside a quoted cell, and one stray quote makes it s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["Dialect", "Record", "records"]
+__all__ = ["Dialect", "Parsed", "parse"]
 
 _EOL = re.compile(r"\r\n|\n|\r")
 # A quoted cell longer than this whose end would be another cell's quote is taken for a stray quote.
@@ -33,42 +32,64 @@ class Dialect:
     escape: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record: its cells, the 1-based line it starts on, and whether the text ended inside it."""
+@dataclass(slots=True)
+class Parsed:
+    """The records of a text.
 
-    cells: list[str]
-    line: int
+    A line that quotes nothing is kept as it is and split when it is asked for: of a million rows a few
+    hundred are looked at.
+
+    Attributes:
+        raw: the records, each a line still to be split or the list of its cells.
+        delimiter: what to split lines at.
+        cut: whether the text was cut off inside the last record.
+    """
+
+    raw: list[str | list[str]]
+    delimiter: str
     cut: bool = False
 
+    def __len__(self) -> int:
+        return len(self.raw)
 
-def records(text: str, dialect: Dialect, *, whole: bool = True) -> Iterator[Record]:
-    """The records of a text; a blank line gives a record with one empty cell.
+    def __getitem__(self, index: int) -> list[str]:
+        record = self.raw[index]
+        return record.split(self.delimiter) if isinstance(record, str) else record
 
-    ``whole=False`` says that the text was cut off somewhere, which marks the last record as `Record.cut`.
+    def line(self, index: int) -> int:
+        """The 1-based line a record starts on."""
+        quoted = (cell for record in self.raw[:index] if isinstance(record, list) for cell in record)
+        return 1 + index + sum(len(_EOL.findall(cell)) for cell in quoted)
+
+
+def parse(text: str, dialect: Dialect, *, whole: bool = True) -> Parsed:
+    """Split a text into records; a blank line is a record with one empty cell.
+
+    ``whole=False`` says that the text was cut off somewhere, so that its last record may be incomplete.
     """
-    scanner = _Scanner(text, dialect)
-    position, line, size = 0, 1, len(text)
+    scanner = _Scanner(text, dialect, whole)
+    parsed = Parsed([], dialect.delimiter)
+    position, size = 0, len(text)
     while position < size:
-        match = _EOL.search(text, position)
-        end, after = match.span() if match else (size, size)
-        lines = 1
-        if scanner.is_plain(position, end):
-            cells = text[position:end].split(dialect.delimiter)
-        else:
-            cells, end = scanner.record(position)
+        marked = scanner.next_marked_line(position)
+        if position < marked:
+            lines = _EOL.split(text[position:marked])
+            parsed.raw += lines if lines[-1] else lines[:-1]
+        if marked < size:
+            cells, end = scanner.record(marked)
+            parsed.raw.append(cells)
             match = _EOL.match(text, end)
-            after = match.end() if match else size
-            lines = len(_EOL.findall(text, position, after))
-        yield Record(cells, line, cut=not whole and after == size)
-        position, line = after, line + lines
+            marked = match.end() if match else size
+        position = marked
+    parsed.cut = not whole and bool(parsed.raw)
+    return parsed
 
 
 class _Scanner:
     """Reads the cells of records in which something is quoted or escaped."""
 
-    def __init__(self, text: str, dialect: Dialect) -> None:
-        self.text, self.dialect, self.reach = text, dialect, _LONGEST_QUOTED
+    def __init__(self, text: str, dialect: Dialect, whole: bool) -> None:
+        self.text, self.dialect, self.whole, self.reach = text, dialect, whole, _LONGEST_QUOTED
         delimiter, quote, escape = map(re.escape, (dialect.delimiter, dialect.quote, dialect.escape))
         blanks = "" if dialect.delimiter[0] == " " else " *"
         escaped = f"{escape}.|" if escape else ""
@@ -83,10 +104,14 @@ class _Scanner:
         )
         self.pair = re.compile(rf"{quote}({quote})" + (rf"|{escape}([{quote}{escape}])" if escape else ""))
 
-    def is_plain(self, start: int, end: int) -> bool:
-        """Whether a line can simply be split."""
-        marks = (self.dialect.quote, self.dialect.escape)
-        return not any(mark and self.text.find(mark, start, end) >= 0 for mark in marks)
+        self.mark = re.compile(f"[{quote}{escape}]" if quote or escape else r"(?!)")
+
+    def next_marked_line(self, position: int) -> int:
+        """Where the next line begins that cannot simply be split; the end of the text if there is none."""
+        if not (match := self.mark.search(self.text, position)):
+            return len(self.text)
+        ends = (self.text.rfind(end, position, match.start()) + 1 for end in "\r\n")
+        return max(position, *ends)
 
     def record(self, position: int) -> tuple[list[str], int]:
         """The cells of the record at a position, and where its line end stands."""
@@ -121,6 +146,9 @@ class _Scanner:
         limit = start + self.reach
         match = self.cell.match(self.text, start, limit)
         if not match or match.end() == limit < len(self.text):
-            self.reach = max(self.reach // 8, 1 << 12)
+            first = start + self.text[start : start + 64].index(self.dialect.quote) + 1
+            if not self.whole and self.text.find(self.dialect.quote, first) < 0:
+                return self.text[first:], len(self.text)
+            self.reach = max(self.reach // 8, 1 << 9)
             return None
         return self.pair.sub(lambda pair: pair[pair.lastindex or 0], match[1]), match.end()
