@@ -84,8 +84,8 @@ def _quoted(quote: str, escape: bool, resync: bool) -> str:
 def _cutter(escape: bool, resync: bool) -> re.Pattern[str]:
     """The expression that finds quotes, comments and ends of statements in a script.
 
-    A quoted name never, and with `resync` no quote or comment at all, runs past a line that begins with CREATE TABLE: that is how a
-    script with a quote left open is still read.
+    A quoted name never, and with `resync` no quote or comment at all, runs past a line that begins with
+    CREATE TABLE: that is how a script with a quote left open is still read.
     """
     stop = _STOP if resync else ""
     return re.compile(
@@ -96,7 +96,8 @@ def _cutter(escape: bool, resync: bool) -> re.Pattern[str]:
         rf"|(?P<dollar>\$(?P<tag>[A-Za-z_]*)\$(?:{stop}(?!\$(?P=tag)\$).)*+(?:\$(?P=tag)\$|(?P<open_dollar>)))"
         r"|(?P<rows>^COPY\b[^;\n]*\bFROM\s+stdin\b[^;\n]*;[^\n]*\n(?:(?!\\\.)[^\n]*\n)*+\\\.[^\n]*)"
         r"|(?P<end>;|^[ \t]*(?:GO|/)[ \t]*$|^\\[^\n]*)"
-        rf"|(?P<create>^{_CREATE})",
+        rf"|(?P<create>^{_CREATE})"
+        r"|(?P<plain>[^\n'\"`;$/-]++)",  # only to step over it at once
         re.I | re.S | re.M,
     )
 
@@ -127,7 +128,9 @@ def _cut(script: str, cutter: re.Pattern[str]) -> tuple[list[tuple[int, int]], b
     cuts: list[tuple[int, int]] = []
     start, is_open = 0, False
     for match in cutter.finditer(script):
-        kind = match.lastgroup or ""
+        kind = match.lastgroup
+        if kind in ("plain", "comment"):
+            continue
         if kind == "create":
             # A statement without its semicolon ends here; the body of a routine does not.
             head = _LEADING.match(script, start)
