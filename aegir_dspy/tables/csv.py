@@ -32,16 +32,14 @@ def read_csv(path: Path, config: ReadConfig) -> tuple[list[Table], list[FailureR
     sample = read_text(path, config)
     dialect, skip = detect_dialect(sample.head, _suffix(path))
     parsed = _head(sample, dialect, skip)
+    width = _usual_width(parsed.raw[:_HEAD_ROWS], dialect)
+    if width > config.max_columns:
+        reason = f"expected {config.max_columns} columns at most, found {width}; raise max_columns"
+        raise Unreadable(reason, line=parsed.line(0), failure_class="resource")
     start, has_header = find_header([parsed[i] for i in range(min(_HEAD_ROWS, len(parsed)))])
     header = parsed[start] if has_header else []
     body: list[str | list[str]] = [row for row in parsed.raw[start + has_header :] if row or len(header) == 1]
     width = max(len(header), _usual_width(body[:_HEAD_ROWS], dialect))
-    if width > config.max_columns:
-        raise Unreadable(
-            f"expected {config.max_columns} columns at most, found {width}; raise ReadConfig.max_columns",
-            line=parsed.line(start),
-            failure_class="resource",
-        )
     count = len(body) if sample.complete else None
     for chunk in sample.chunks:
         body += _chunk_rows(chunk, dialect, width)

@@ -12,7 +12,7 @@ from aegir_dspy.tables.infer import cell_type, is_null
 __all__ = ["find_header"]
 
 _TITLE_ROWS = 64
-_BODY_ROWS = 200
+_BODY_ROWS, _BODY_CELLS = 200, 20_000
 _LONGEST_NAME = 200
 _TYPED = frozenset({"integer", "number", "date", "datetime", "time", "boolean"})
 
@@ -62,7 +62,8 @@ def _is_comment(row: Sequence[str], width: int) -> bool:
 
 def _majority_types(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Per column the type that most of its cells that are not null have, from rows of the usual width."""
-    body = [row for row in rows if len(row) == width][1 : 1 + _BODY_ROWS]
+    count = max(8, min(_BODY_ROWS, _BODY_CELLS // width))
+    body = [row for row in rows if len(row) == width][1 : 1 + count]
     kinds = []
     for column in range(width):
         found = Counter(cell_type(row[column]) for row in body)

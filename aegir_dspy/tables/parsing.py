@@ -104,14 +104,15 @@ class _Scanner:
         )
         self.pair = re.compile(rf"{quote}({quote})" + (rf"|{escape}([{quote}{escape}])" if escape else ""))
 
+        self.opening = re.compile(f"{blanks}{quote}" if quote else r"(?!)")
         self.mark = re.compile(f"[{quote}{escape}]" if quote or escape else r"(?!)")
 
     def next_marked_line(self, position: int) -> int:
         """Where the next line begins that cannot simply be split; the end of the text if there is none."""
         if not (match := self.mark.search(self.text, position)):
             return len(self.text)
-        ends = (self.text.rfind(end, position, match.start()) + 1 for end in "\r\n")
-        return max(position, *ends)
+        feed, start = self.text.rfind("\n", position, match.start()), match.start()
+        return max(position, feed + 1, self.text.rfind("\r", max(position, feed), start) + 1)
 
     def record(self, position: int) -> tuple[list[str], int]:
         """The cells of the record at a position, and where its line end stands."""
@@ -140,13 +141,12 @@ class _Scanner:
         A quote that is never closed is a character like others. Every such quote lowers how far the next
         one is looked for, or a file with a stray quote in each line would take quadratic time.
         """
-        opening = self.text[start : start + 64].lstrip(" ")
-        if not self.dialect.quote or not opening.startswith(self.dialect.quote):
+        if not (opening := self.opening.match(self.text, start)):
             return None
         limit = start + self.reach
         match = self.cell.match(self.text, start, limit)
         if not match or match.end() == limit < len(self.text):
-            first = start + self.text[start : start + 64].index(self.dialect.quote) + 1
+            first = opening.end()
             if not self.whole and self.text.find(self.dialect.quote, first) < 0:
                 return self.text[first:], len(self.text)
             self.reach = max(self.reach // 8, 1 << 9)
