@@ -21,7 +21,7 @@ from aegir_dspy.annotator.annotation import TableAnnotation
 from aegir_dspy.annotator.bundle import Bundle, default_bundle, load_bundle
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.errors import CheckpointError, FailureRecord, InputError
-from aegir_dspy.ontology.vocabulary import Vocabulary, load_vocabulary
+from aegir_dspy.ontology.vocabulary import VOCABULARIES, Label, Vocabulary, load_vocabulary
 from aegir_dspy.tables import Table, TableSet, read_tables
 from aegir_dspy.tables.context import ContextConfig
 
@@ -35,7 +35,8 @@ class SwarmConfig:
     """Everything that decides what a swarm answers, beside its weights.
 
     Attributes:
-        vocabulary: a built-in name (``schema``, ``sotab82``, ``sotab32``, ``dbpedia``) or a file.
+        vocabulary: a built-in name (``schema``, ``sotab82``, ``sotab32``, ``dbpedia``), a file, or a
+            `Vocabulary`.
         checkpoint: weights written by ``aegir train``; None for those that ship in the package.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         context: how many context columns inform a target; 0 reads every column alone.
@@ -43,7 +44,7 @@ class SwarmConfig:
         max_agents: most columns read at once; bounds memory, does not change the result.
     """
 
-    vocabulary: str = "schema"
+    vocabulary: str | Vocabulary = "schema"
     checkpoint: str | None = None
     device: str = "cpu"
     context: int = 8
@@ -158,14 +159,18 @@ class Swarm(dspy.Module):  # type: ignore[misc]
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
         """Predictors' state as DSPy keeps it, and the swarm's configuration with its checkpoint's hash."""
         state: dict[str, Any] = super().dump_state(json_mode=json_mode)
-        own = {"config": asdict(self._config), "checkpoint_sha256": self._annotator.bundle.sha256}
+        own = {
+            "config": {**asdict(self._config), "vocabulary": _portable(self._config.vocabulary)},
+            "checkpoint_sha256": self._annotator.bundle.sha256,
+        }
         return {**state, "aegir.swarm": own}
 
     def load_state(self, state: dict[str, Any], *, allow_unsafe_lm_state: bool = False) -> None:
         """Inverse of `dump_state`. Raises CheckpointError when the weights are not the ones saved with."""
         state = dict(state)
         own = state.pop("aegir.swarm")
-        self._configure(SwarmConfig(**own["config"]))
+        config = own["config"]
+        self._configure(SwarmConfig(**{**config, "vocabulary": _restored(config["vocabulary"])}))
         found = self._annotator.bundle.sha256
         if found != own["checkpoint_sha256"]:
             raise CheckpointError(
@@ -178,7 +183,7 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         self._config = config
         self._annotator = ColumnTypeAnnotator(
             _bundle(config),
-            load_vocabulary(config.vocabulary),
+            _vocabulary(config.vocabulary),
             AnnotatorConfig(
                 ContextConfig(columns=config.context), config.abstain_below, columns_at_once=config.max_agents
             ),
@@ -186,7 +191,9 @@ class Swarm(dspy.Module):  # type: ignore[misc]
 
     def _usage(self, annotations: Sequence[TableAnnotation], tokens: int, seconds: float) -> Usage:
         columns = sum(len(table.columns) for table in annotations)
-        informed = sum(len(t.columns) for t in annotations if len(t.columns) > 1) if self._config.context else 0
+        informed = (
+            sum(len(t.columns) for t in annotations if len(t.columns) > 1) if self._config.context else 0
+        )
         return Usage(columns, 1 + bool(informed), columns + informed, tokens, round(seconds, 3))
 
 
@@ -196,15 +203,36 @@ def _bundle(config: SwarmConfig) -> Bundle:
     return load_bundle(Path(config.checkpoint), config.device)
 
 
+def _vocabulary(vocabulary: str | Vocabulary) -> Vocabulary:
+    return vocabulary if isinstance(vocabulary, Vocabulary) else load_vocabulary(vocabulary)
+
+
+def _portable(vocabulary: str | Vocabulary) -> Any:
+    """A built-in vocabulary by name, any other with its contents: a saved swarm needs no other file."""
+    if isinstance(vocabulary, str) and vocabulary in VOCABULARIES:
+        return vocabulary
+    return asdict(_vocabulary(vocabulary))
+
+
+def _restored(saved: Any) -> str | Vocabulary:
+    if isinstance(saved, str):
+        return saved
+    labels = (
+        Label(one["label"], one["iri"], one["description"], tuple(one["examples"]), tuple(one["headers"]))
+        for one in saved["labels"]
+    )
+    return Vocabulary(saved["name"], tuple(labels))
+
+
 def _table_set(tables: Tables) -> TableSet:
     if isinstance(tables, TableSet):
         return tables
     if isinstance(tables, str | Path):
         return read_tables(tables)
-    if isinstance(tables, Table):
-        return TableSet((tables,))
-    if isinstance(tables, Sequence) and all(isinstance(table, Table) for table in tables):
-        return TableSet(tuple(tables))
+    given = tuple(tables) if isinstance(tables, Sequence) else (tables,)
+    found = tuple(table for table in given if isinstance(table, Table))
+    if len(found) == len(given):
+        return TableSet(found)
     raise InputError(
         f"expected tables, found {type(tables).__name__}: pass aegir_dspy.read_tables(path), or a path"
     )
@@ -217,7 +245,9 @@ def _abstentions(annotations: Sequence[TableAnnotation], threshold: float) -> It
                 continue
             task = f"annotate:{table.name}[{column.index}]"
             if not column.candidates:
-                yield FailureRecord(task, "primary", "low_confidence", "the column has neither values nor a header")
+                yield FailureRecord(
+                    task, "primary", "low_confidence", "the column has neither values nor a header"
+                )
                 continue
             best = column.candidates[0]
             yield FailureRecord(

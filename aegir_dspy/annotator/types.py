@@ -65,9 +65,7 @@ class TypeScores(NamedTuple):
 class ColumnTypeAnnotator:
     """Annotates tables with the types of one vocabulary."""
 
-    def __init__(
-        self, bundle: Bundle, vocabulary: Vocabulary, config: AnnotatorConfig | None = None
-    ) -> None:
+    def __init__(self, bundle: Bundle, vocabulary: Vocabulary, config: AnnotatorConfig | None = None) -> None:
         self.bundle, self.vocabulary = bundle, vocabulary
         self.config = config or AnnotatorConfig()
         self.specialist = FrozenSpecialist(bundle.model, bundle.identity)
@@ -76,7 +74,9 @@ class ColumnTypeAnnotator:
         self.known = all(row is not None for row in known)
         self.rows = torch.tensor([row for row in known if row is not None], dtype=torch.int64)
         self.text = None if self.known else TextScorer(bundle.model, vocabulary.names)
-        self.positions = torch.tensor([i for i, row in enumerate(known) if row is not None], dtype=torch.int64)
+        self.positions = torch.tensor(
+            [i for i, row in enumerate(known) if row is not None], dtype=torch.int64
+        )
 
     @property
     def threshold(self) -> float:
@@ -122,15 +122,18 @@ class ColumnTypeAnnotator:
         """(C, labels) calibrated probabilities."""
         config = self.bundle.config
         known = config.temperature(self.vocabulary.name)
-        return (logits / (known if self.known else config.text_temperature)).softmax(1)
+        temperature = known if self.known else config.text_temperature
+        return torch.softmax(logits / temperature, 1)
 
     def _logits(self, reading: Reading) -> Tensor:
         with torch.inference_mode():
-            head = self.bundle.head(reading.features)[:, self.rows.to(reading.features.device)]
+            head: Tensor = self.bundle.head(reading.features)[:, self.rows.to(reading.features.device)]
         if self.text is None:
             return head.cpu()
         width = self.bundle.model.geometry.width
-        gain = self.text.gain(reading.states, reading.features[:, width:].to(reading.states.shift.dtype)).cpu()
+        gain = self.text.gain(
+            reading.states, reading.features[:, width:].to(reading.states.shift.dtype)
+        ).cpu()
         if len(self.positions):  # labels the head knows: its opinion among them moves their text scores
             gain[:, self.positions] += head.cpu().log_softmax(1) + float(np.log(len(self.positions)))
         return gain

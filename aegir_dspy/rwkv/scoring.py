@@ -81,7 +81,9 @@ class ContinuationScorer:
 
 def _levels(continuations: Sequence[tuple[int, ...]], device: torch.device) -> list[_Level]:
     """The trie of the continuations, level by level; nodes of a level in order of first appearance."""
-    levels, nodes, depth = [], {(): 0}, 0
+    levels: list[_Level] = []
+    nodes: dict[tuple[int, ...], int] = {(): 0}
+    depth = 0
     while nodes:
         inner: dict[tuple[int, ...], int] = {}
         leaves = []

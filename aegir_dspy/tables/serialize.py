@@ -33,7 +33,7 @@ COLUMN_END = b"\x1d"
 VALUE_END = b"\x1e"
 HEADER_END = b"\x1f"
 
-_TO_SPACE = {code: " " for code in [*range(32), 127]}
+_TO_SPACE = dict.fromkeys([*range(32), 127], " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ def serialize_column(column: Column, config: SerializeConfig) -> bytes:
 
 def serialize_values(header: str | None, values: Sequence[str], config: SerializeConfig) -> bytes:
     """Bytes of a header and the values given, as many as fit the budget."""
-    parts, room = [], config.column_bytes
+    parts: list[bytes] = []
+    room = config.column_bytes
     for value in values:
         encoded = _clean(value, min(config.value_bytes, room - 1))
         if room <= 1 or (parts and len(encoded) + 1 > room):

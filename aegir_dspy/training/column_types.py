@@ -116,9 +116,7 @@ def train_types(
     torch.manual_seed(config.seed)
     trained, classes = _start(pretrained, label_sets or _occurring(examples), config)
     rng = random.Random(config.seed)
-    optimizer = ScheduledAdamW(
-        [*trained.model.parameters(), *trained.head.parameters()], config.optimizer
-    )
+    optimizer = ScheduledAdamW([*trained.model.parameters(), *trained.head.parameters()], config.optimizer)
     steps = _Steps(trained, examples, corpus, classes, config, rng)
     step, began = 0, time.monotonic()
     while (progress := _progress(config, step, time.monotonic() - began)) < 1:
@@ -180,7 +178,9 @@ class _Steps:
         text_loss = next_byte_loss(self.trained.model, hidden, batch)
         # reading_streams number header classes from 0 in group 0; labelled streams use rows of the space
         header = (batch.group == 0) & (batch.label != NO_LABEL)
-        label = torch.where(header, self.header_rows[batch.label.clamp(0, len(self.header_rows) - 1)], batch.label)
+        label = torch.where(
+            header, self.header_rows[batch.label.clamp(0, len(self.header_rows) - 1)], batch.label
+        )
         group = torch.where(batch.group == 0, self.group_ids[HEADER_GROUP], batch.group - 1)
         type_loss = self._loss(self.trained.head(features), label, group)
         return type_loss + self.config.text_weight * text_loss
@@ -215,7 +215,9 @@ class _Steps:
         members = (table.unsqueeze(0) == table.unsqueeze(1)) & ~torch.eye(len(tables), dtype=torch.bool)
         for row in members:
             others = row.nonzero().flatten().tolist()
-            keep = self.config.context if self.rng.random() < 0.6 else self.rng.randint(0, self.config.context)
+            keep = (
+                self.config.context if self.rng.random() < 0.6 else self.rng.randint(0, self.config.context)
+            )
             for dropped in self.rng.sample(others, max(0, len(others) - keep)):
                 row[dropped] = False
         return members
@@ -226,7 +228,11 @@ class _Steps:
             if segments:
                 answers = self.rng.random() < 0.3
                 yield make_stream(
-                    segments, self.config.serialize, headers=True, answers=answers, limit=self.config.stream_bytes
+                    segments,
+                    self.config.serialize,
+                    headers=True,
+                    answers=answers,
+                    limit=self.config.stream_bytes,
                 )
 
     def _segments(self, example: Example, most: int) -> list[Segment]:
@@ -244,7 +250,9 @@ class _Steps:
             values = example.columns[i]
             keep = len(values) if rng.random() < 0.5 else rng.randint(min(2, len(values)), len(values))
             order = rng.sample(range(len(values)), keep) if rng.random() < 0.5 else range(keep)
-            shown = [] if values_hidden else list(dict.fromkeys(values[j] for j in order if values[j].strip()))
+            shown = (
+                [] if values_hidden else list(dict.fromkeys(values[j] for j in order if values[j].strip()))
+            )
             names = example.headers[i]
             header = rng.choice(names) if headers and names and rng.random() < 0.9 else None
             if not shown and header is None:

@@ -54,8 +54,8 @@ def reading_streams(
             answers = not headers and rng.random() < 0.3
             columns = rng.sample(table.columns, len(table.columns))
             rows = _sample_rows(table, rng)
-            segments = [_segment(c, rows, ids, labelled=not headers) for c in columns]
-            segments = [s for s in segments if s is not None]
+            found = (_segment(c, rows, ids, labelled=not headers) for c in columns)
+            segments = [s for s in found if s is not None]
             if segments:
                 yield make_stream(segments, config, headers=headers, answers=answers, limit=limit)
 

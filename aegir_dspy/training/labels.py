@@ -64,4 +64,3 @@ def group_loss(logits: Tensor, label: Tensor, mask: Tensor, smoothing: float) ->
     right = -log_p.gather(1, label.unsqueeze(1)).squeeze(1)
     spread = -log_p.masked_fill(~mask, 0.0).sum(1) / mask.sum(1)
     return (1 - smoothing) * right + smoothing * spread
-

@@ -64,7 +64,10 @@ def make_stream(
     segments: Sequence[Segment], config: SerializeConfig, *, headers: bool, answers: bool, limit: int
 ) -> Stream:
     """Lay segments one after the other until `limit` bytes are full; the first one is always kept."""
-    tokens, spans, kept, answer_spans = bytearray(), [], [], []
+    tokens = bytearray()
+    spans: list[tuple[int, int]] = []
+    answer_spans: list[tuple[int, int]] = []
+    kept: list[Segment] = []
     for segment in segments:
         piece = serialize_values(segment.header if headers else None, segment.values, config)
         answer = b""
@@ -101,8 +104,9 @@ def collate(streams: Sequence[Stream], answer_weight: float = 3.0) -> Batch:
         columns += [
             (row, *span, label, group) for span, label, group in zip(s.spans, s.labels, s.groups, strict=True)
         ]
-    fields = torch.tensor(columns).unbind(1)
-    return Batch(tokens, torch.tensor([len(s.tokens) for s in streams]), *fields, weight)
+    row_of, begin, finish, labels, groups = torch.tensor(columns).unbind(1)
+    lengths = torch.tensor([len(s.tokens) for s in streams])
+    return Batch(tokens, lengths, row_of, begin, finish, labels, groups, weight)
 
 
 def length_batches(

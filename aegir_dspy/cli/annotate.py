@@ -1,0 +1,109 @@
+"""``aegir annotate``: the types of the columns of files, folders and globs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from aegir_dspy.cli.progress import ColumnProgress
+from aegir_dspy.errors import InputError
+
+__all__ = ["EXAMPLES", "Format", "annotate", "write_output"]
+
+EXAMPLES = (
+    "Examples: aegir annotate orders.csv · aegir annotate data/ --format json --out result.json · "
+    "aegir annotate 'exports/*.parquet' --vocabulary my_types.json"
+)
+
+
+class Format(StrEnum):
+    """How a result is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def annotate(
+    data: Annotated[list[str], typer.Argument(help="Files, folders (recursive) or globs.", metavar="DATA…")],
+    vocabulary: Annotated[
+        str, typer.Option(help="schema, sotab82, sotab32, dbpedia, or a file of labels.")
+    ] = "schema",
+    format: Annotated[Format, typer.Option(help="text for people, json for programs.")] = Format.TEXT,
+    out: Annotated[Path | None, typer.Option(help="Write here instead of to stdout.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Weights written by aegir train.")] = None,
+    abstain_below: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Confidence under which no type is given.")
+    ] = None,
+    max_agents: Annotated[int, typer.Option(min=1, help="Most columns read at once; bounds memory.")] = 512,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Kept for the record: annotation draws no random numbers.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Say what each column means: type, confidence, reasons.
+
+    Exit code 1 when some file could not be read (the others are annotated), 2 when nothing could.
+    """
+    if out is not None and not out.parent.is_dir():
+        raise InputError(f"expected a folder for --out, found none at {out.parent}: create it first")
+    from aegir_dspy.swarm import Swarm
+    from aegir_dspy.tables import read_tables
+
+    swarm = Swarm(
+        vocabulary=vocabulary,
+        checkpoint=str(checkpoint) if checkpoint else None,
+        device=device,
+        abstain_below=abstain_below,
+        max_agents=max_agents,
+    )
+    tables = read_tables(data)
+    total = sum(len(table.columns) for table in tables)
+    with ColumnProgress(total, quiet=quiet) as progress:
+        prediction = swarm(tables=tables, on_table=lambda table: progress.advance(len(table.columns)))
+    prediction.identity["seed"] = seed
+    write_output(_render(prediction, format, to_file=out is not None), out)
+    if tables.failures:
+        raise typer.Exit(1 if tables.tables else 2)
+
+
+def _render(prediction: Any, format: Format, *, to_file: bool) -> str:
+    if format is Format.JSON:
+        from aegir_dspy.report.document import result_document
+
+        return json.dumps(result_document(prediction), ensure_ascii=False, indent=1) + "\n"
+    from aegir_dspy.report.text import render_result
+
+    colour = sys.stdout.isatty() and not to_file
+    console = Console(width=None if colour else 120, force_terminal=colour, no_color=None if colour else True)
+    with console.capture() as captured:
+        render_result(prediction, console)
+    return captured.get()
+
+
+def write_output(text: str, out: Path | None) -> None:
+    """To stdout, or to a temporary name that is renamed when complete: never a half-written file."""
+    if out is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    try:
+        handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(out)
+    except OSError as error:
+        raise InputError(f"expected to write {out}, found: {error.strerror}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

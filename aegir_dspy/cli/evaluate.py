@@ -1,0 +1,146 @@
+"""``aegir eval``: predict a labelled data set and print micro and macro F1."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aegir_dspy.cli.annotate import Format, write_output
+from aegir_dspy.cli.progress import ColumnProgress
+from aegir_dspy.errors import InputError, VocabularyError
+
+if TYPE_CHECKING:
+    from aegir_dspy.annotator.evaluation import Prediction, Score
+    from aegir_dspy.ontology import Vocabulary
+    from aegir_dspy.training.datasets import LabelledTable
+
+__all__ = ["EXAMPLES", "Task", "evaluate"]
+
+EXAMPLES = (
+    "Examples: aegir eval data/train_dev --source sotabv2_cta --dev · "
+    "aegir eval data/train_dev --source sotab32_cta --vocabulary sotab32 --predictions out.csv"
+)
+
+
+class Task(StrEnum):
+    """What is predicted: CTA is the type of a column."""
+
+    CTA = "CTA"
+
+
+def evaluate(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with tables/*.parquet and labels.csv.", metavar="DATASET_DIR")
+    ],
+    source: Annotated[str, typer.Option(help="Which source of the data set.")],
+    task: Annotated[Task, typer.Option(help="CTA: the type of a column.")] = Task.CTA,
+    vocabulary: Annotated[
+        str | None, typer.Option(help="Name or file; by default the label set of the source.")
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Write table,column_index,predicted,confidence.")
+    ] = None,
+    dev: Annotated[bool, typer.Option(help="Only the tables of the committed dev hosts.")] = False,
+    checkpoint: Annotated[Path | None, typer.Option(help="Weights written by aegir train.")] = None,
+    abstain_below: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Confidence under which no type is given.")
+    ] = 0.0,
+    context: Annotated[int, typer.Option(min=0, help="Most context columns of a target.")] = 8,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    format: Annotated[Format, typer.Option(help="text or json.")] = Format.TEXT,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Predict exactly the columns that labels.csv lists; the labels are not looked at while predicting."""
+    from aegir_dspy.annotator.evaluation import Prediction, score_predictions
+    from aegir_dspy.swarm import Swarm
+    from aegir_dspy.training.datasets import load_labelled
+    from aegir_dspy.training.split import dev_hosts
+
+    labelled = load_labelled(folder, source, task.value)
+    if dev:
+        labelled = [table for table in labelled if table.host in dev_hosts()]
+    if not labelled:
+        raise InputError(f"expected labelled tables of {source} for {task.value}, found none in {folder}")
+    types = _vocabulary(vocabulary, folder, source, task)
+    swarm = Swarm(
+        vocabulary=types,
+        checkpoint=str(checkpoint) if checkpoint else None,
+        device=device,
+        context=context,
+        abstain_below=abstain_below,
+    )
+    tables = [table.table for table in labelled]
+    with ColumnProgress(sum(len(t.columns) for t in tables), quiet=quiet) as progress:
+        out = swarm(tables=tables, on_table=lambda table: progress.advance(len(table.columns)))
+    answers = [
+        Prediction(t.table.name, g.column_index, c.type, c.confidence)
+        for t, annotation in zip(labelled, out.annotations, strict=True)
+        for g in t.labels
+        for c in (annotation.columns[g.column_index],)
+    ]
+    score = score_predictions(answers, [g.labels for t in labelled for g in t.labels])
+    if predictions:
+        write_output(_csv(_in_file_order(answers, labelled, folder, source, task)), predictions)
+    _print(score, out.usage.seconds, format)
+
+
+def _vocabulary(name: str | None, folder: Path, source: str, task: Task) -> str | Vocabulary:
+    """The vocabulary asked for; else the built-in one with the source's labels; else those labels."""
+    from aegir_dspy.ontology import VOCABULARIES, Label, Vocabulary, load_vocabulary
+    from aegir_dspy.training.datasets import load_label_set
+
+    if name is not None:
+        return name
+    try:
+        labels = load_label_set(folder, source, task.value)
+    except InputError as error:
+        raise VocabularyError(f"{error}: name the types with --vocabulary") from error
+    for known in VOCABULARIES:
+        if set(load_vocabulary(known).names) == set(labels):
+            return known
+    return Vocabulary(source, tuple(Label(label) for label in labels))
+
+
+def _in_file_order(
+    answers: list[Prediction], labelled: list[LabelledTable], folder: Path, source: str, task: Task
+) -> list[Prediction]:
+    """The predictions in the order of labels.csv."""
+    by_column = {(a.table, a.column_index): a for a in answers}
+    with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
+        keys = [
+            (line["table"], int(line["column_index"]))
+            for line in csv.DictReader(file)
+            if line["source"] == source and line["task"] == task.value
+        ]
+    return [by_column[key] for key in keys if key in by_column]
+
+
+def _csv(answers: list[Prediction]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["table", "column_index", "predicted", "confidence"])
+    for a in answers:
+        writer.writerow([a.table, a.column_index, a.type or "", f"{a.confidence:.4f}"])
+    return text.getvalue()
+
+
+def _print(score: Score, seconds: float, format: Format) -> None:
+    speed = score.columns / max(1e-9, seconds)
+    if format is Format.JSON:
+        sys.stdout.write(
+            json.dumps({**asdict(score), "seconds": seconds, "columns_per_second": speed}) + "\n"
+        )
+        return
+    typer.echo(f"micro F1  {score.micro_f1:.4f}")
+    typer.echo(f"macro F1  {score.macro_f1:.4f}")
+    typer.echo(f"columns   {score.columns} ({score.answered:.1%} answered, {score.right:.1%} of those right)")
+    typer.echo(f"ECE       {score.ece:.4f}")
+    typer.echo(f"seconds   {seconds:.1f} ({speed:.0f} columns/s)")

@@ -1,0 +1,106 @@
+"""``aegir train``: make the weights, from reading tables without labels to column types."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aegir_dspy.errors import InputError
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Train the weights. Needs the extra: pip install 'aegir-dspy[train]'.",
+    epilog=(
+        "Example: aegir train pretrain data/corpus --run runs/columns && "
+        "aegir train types data/train_dev --corpus data/corpus --run runs/columns --out columns.safetensors"
+    ),
+)
+
+Run = Annotated[Path, typer.Option(help="Folder for checkpoints, configuration and metrics.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
+
+
+@app.command()
+def pretrain(
+    corpus: Annotated[Path, typer.Argument(help="Folder of parquet shards with unlabelled tables.")],
+    run: Run,
+    minutes: Annotated[float, typer.Option(help="Training time; pauses do not count.")] = 56.0,
+    layers: Annotated[int, typer.Option(min=1)] = 3,
+    width: Annotated[int, typer.Option(min=32, help="A multiple of 32.")] = 160,
+    max_steps: Annotated[int, typer.Option(min=0, help="0: no limit.")] = 0,
+    threads: Threads = 1,
+    seed: Seed = 0,
+) -> None:
+    """Learn to read columns from unlabelled tables; continues the run found in the folder."""
+    import torch
+
+    from aegir_dspy.rwkv.geometry import Geometry
+    from aegir_dspy.training.datasets import load_corpus
+    from aegir_dspy.training.pretrain import PretrainConfig
+    from aegir_dspy.training.pretrain import pretrain as run_pretraining
+
+    if width % 32:
+        raise InputError(f"expected a width that is a multiple of 32, found {width}")
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)  # decayed states underflow, and denormal numbers are slow
+    geometry = replace(Geometry.small(layers, width), ngram_buckets=65_536, ngram_width=64)
+    config = PretrainConfig(geometry, minutes=minutes, max_steps=max_steps, seed=seed)
+    path = run_pretraining(list(load_corpus(corpus)), config, run, _metrics(run / "pretrain.jsonl"))
+    typer.echo(path)
+
+
+@app.command()
+def types(
+    data: Annotated[Path, typer.Argument(help="Folder with tables/*.parquet and labels.csv.")],
+    corpus: Annotated[Path, typer.Option(help="Folder of parquet shards with unlabelled tables.")],
+    run: Run,
+    out: Annotated[Path, typer.Option(help="Weights to write, .safetensors.")],
+    minutes: Annotated[float, typer.Option(help="Training time.")] = 25.0,
+    max_steps: Annotated[int, typer.Option(min=0, help="0: no limit.")] = 0,
+    threads: Threads = 2,
+    seed: Seed = 0,
+) -> None:
+    """Train column types on the pre-trained weights of the run, calibrate on dev, write the weights."""
+    import torch
+
+    from aegir_dspy.training.column_types import TypesConfig
+    from aegir_dspy.training.datasets import load_corpus
+    from aegir_dspy.training.finish import train_and_write
+
+    pretrained = run / "pretrain.pt"
+    if not pretrained.is_file():
+        raise InputError(
+            f"expected {pretrained}, found none: run 'aegir train pretrain' with this --run first"
+        )
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    config = TypesConfig(minutes=minutes, max_steps=max_steps, seed=seed)
+    report = train_and_write(
+        pretrained, data, list(load_corpus(corpus)), config, run, out, _metrics(run / "types.jsonl")
+    )
+    typer.echo(json.dumps(report, indent=1))
+
+
+def _metrics(path: Path) -> Callable[[dict[str, float]], None]:
+    """Append every step's numbers to a JSONL file; one line a minute goes to stderr."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shown = time.monotonic()
+
+    def report(numbers: dict[str, float]) -> None:
+        nonlocal shown
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({k: round(v, 5) for k, v in numbers.items()}) + "\n")
+        if time.monotonic() - shown > 60:
+            shown = time.monotonic()
+            typer.echo(" ".join(f"{k} {v:.4g}" for k, v in numbers.items()), err=True)
+
+    return report

@@ -1,0 +1,1 @@
+"""What people and programs see of a result: the JSON contract and a table for the terminal."""

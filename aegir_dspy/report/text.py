@@ -1,0 +1,71 @@
+"""A result for people: one table of columns a table, then what could not be done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table as Grid
+from rich.text import Text
+
+from aegir_dspy.annotator.annotation import ColumnAnnotation, TableAnnotation
+
+__all__ = ["render_result"]
+
+_VALUE_CHARS = 24
+_SHOWN_FAILURES = 20
+
+
+def render_result(prediction: Any, console: Console) -> None:
+    """Print a `Swarm`'s prediction."""
+    for table in prediction.annotations:
+        console.print(_table(table))
+    read = [f for f in prediction.failures if not f.task.startswith("annotate:")]
+    unsure = len(prediction.failures) - len(read)
+    if read:
+        console.print(_failures(read))
+    usage = prediction.usage
+    columns = sum(len(table.columns) for table in prediction.annotations)
+    console.print(
+        f"{len(prediction.annotations)} tables, {columns} columns, {unsure} without a confident type, "
+        f"{len(read)} files with failures, {usage.seconds:.1f} s",
+        highlight=False,
+    )
+
+
+def _table(table: TableAnnotation) -> RenderableType:
+    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title, justify in (("#", "right"), ("column", "left"), ("type", "left"), ("confidence", "right")):
+        grid.add_column(title, justify=justify, overflow="fold", header_style="bold")  # type: ignore[arg-type]
+    grid.add_column("sample values", overflow="ellipsis", no_wrap=True, header_style="bold")
+    for column in table.columns:
+        grid.add_row(*_row(column))
+    return Group(Text(f"{table.name}  ({table.source})", style="bold cyan"), grid, Text())
+
+
+def _row(column: ColumnAnnotation) -> list[str]:
+    values = [e.text for e in column.evidence if e.kind == "value"]
+    shown = " · ".join(v if len(v) <= _VALUE_CHARS else v[: _VALUE_CHARS - 1] + "…" for v in values)
+    if column.type is not None:
+        kind = escape(column.type)
+    elif column.candidates:
+        kind = f"[dim]? {escape(column.candidates[0].type)}[/dim]"
+    else:
+        kind = "[dim]? empty[/dim]"
+    return [
+        str(column.index + 1),
+        escape(column.name) if column.name else "[dim]–[/dim]",
+        kind,
+        f"{column.confidence:.2f}",
+        escape(shown),
+    ]
+
+
+def _failures(failures: list[Any]) -> RenderableType:
+    lines = [Text("could not be read", style="bold red")]
+    for failure in failures[:_SHOWN_FAILURES]:
+        lines.append(Text(f"  {failure.task.removeprefix('read:')}: {failure.message}"))
+    if len(failures) > _SHOWN_FAILURES:
+        lines.append(Text(f"  … and {len(failures) - _SHOWN_FAILURES} more: see --format json"))
+    return Group(*lines, Text())
