@@ -9,6 +9,8 @@ from torch import Tensor
 
 from aegir_dspy.rwkv import RWKV7, Engine, Geometry, StateTensors
 
+torch.set_num_threads(1)  # threads that wait for each other cost more than these models do
+
 TINY = Geometry(3, 32, 8, 256, 64, 8, 6, 5, 7)
 NGRAM = Geometry(2, 32, 16, 256, 48, 8, 8, 8, 8, ngram_buckets=997, ngram_width=12)
 PUBLISHED = {
