@@ -35,7 +35,7 @@ def detect_dialect(text: str, suffix: str = "") -> tuple[Dialect, int]:
         delimiters: tuple[str, ...] = (declared.group(1),)
         text = text[declared.end() :]
     else:
-        delimiters = tuple(d for d in _DELIMITERS if d in text[:_SAMPLE_CHARS])
+        delimiters = _present(text[:_SAMPLE_CHARS])
     sample, whole = text[:_SAMPLE_CHARS], len(text) <= _SAMPLE_CHARS
     usual = _BY_SUFFIX.get(suffix, ",")
     best, best_score = Dialect(usual, *_quoting(sample, usual)[0]), 0.0
@@ -46,6 +46,13 @@ def detect_dialect(text: str, suffix: str = "") -> tuple[Dialect, int]:
             if score > best_score * 1.001:
                 best, best_score = dialect, score
     return best, declared.end() if declared else 0
+
+
+def _present(sample: str) -> tuple[str, ...]:
+    """Delimiters that occur; not the character of a longer one where it occurs in no other way."""
+    found = [d for d in _DELIMITERS if d in sample]
+    parts = {c for d in found if len(d) > 1 for c in d if sample.count(c) == sample.count(d) * d.count(c)}
+    return tuple(d for d in found if d not in parts)
 
 
 def _quoting(sample: str, delimiter: str) -> list[tuple[str, str]]:

@@ -76,7 +76,9 @@ def _guess(sample: bytes) -> str:
     high = len(words.translate(None, bytes(range(128))))
     if high * 2 <= len(words.replace(b" ", b"")):
         return max(_latin_scores(words), default=(0.0, "cp1252"), key=lambda item: item[0])[1]
-    return _multibyte(sample) or max(_script_scores(words), key=lambda item: item[0])[1]
+    score, best = max(_script_scores(words), key=lambda item: item[0])
+    # Nothing but letters of one alphabet, mostly its frequent ones: not by chance.
+    return best if score > 1.4 else _multibyte(sample) or best
 
 
 def _multibyte(sample: bytes) -> str | None:

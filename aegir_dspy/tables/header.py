@@ -30,7 +30,7 @@ def find_header(rows: Sequence[Sequence[str]]) -> tuple[int, bool]:
         return 0, False
     candidates = [start]
     for index in range(start, min(len(rows), start + _TITLE_ROWS)):
-        if _votes(rows[index], body)[0] > 0 and not _is_progression(rows[index]):
+        if _votes(rows[index], body)[0] > 0 and not (index == start and _is_progression(rows[index])):
             break
         candidates.append(index)
     if any(kind in _TYPED for kind in body) and len(candidates) > 1:
@@ -88,7 +88,7 @@ def _votes(row: Sequence[str], body: Sequence[str]) -> tuple[int, int]:
 def _is_header(row: Sequence[str], below: Sequence[Sequence[str]], body: Sequence[str]) -> bool:
     same, other = _votes(row, body)
     if same or other:
-        counted = _is_progression(row) and not (below and _is_progression(below[0]))
+        counted = bool(below) and _is_progression(row) and not _is_progression(below[0])
         return other >= same or counted
     if not below:
         return not any(cell_type(cell) in _TYPED for cell in row)
@@ -106,7 +106,7 @@ def _is_progression(row: Sequence[str]) -> bool:
     numbers = [int(cell) for cell in row if cell_type(cell) == "integer"]
     steps = [after - before for before, after in pairwise(numbers)]
     years = all(1000 <= number <= 2200 for number in numbers) and all(step > 0 for step in steps)
-    return len(numbers) >= 3 and (years or set(steps) == {1})
+    return (years and len(numbers) >= 2) or (len(numbers) >= 3 and set(steps) == {1})
 
 
 def _filled(row: Sequence[str]) -> int:
