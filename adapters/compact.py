@@ -1,0 +1,200 @@
+"""A DSPy adapter for byte-level specialists: a prompt of a few bytes, and answers that cannot be malformed.
+
+Inputs are written as `aegir_dspy.tables.serialize` writes columns, which is what the specialists were
+trained on::
+
+    prompt := [instructions GS] (name US value (RS value)* GS)*
+    answer := value FS                      one output field
+            | (name US value FS)*           several
+
+Fields of type `Literal` and `bool` are constrained while they are decoded, others are parsed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal, get_args, get_origin
+
+import dspy
+from dspy.lm15 import Config, Message, Request, Response
+from dspy.signatures.signature import Signature
+from dspy.utils.exceptions import AdapterParseError
+
+from aegir_dspy.adapters._fields import EXTENSION
+from aegir_dspy.errors import InputError
+from aegir_dspy.tables.serialize import ANSWER_END, COLUMN_END, HEADER_END, VALUE_END
+
+__all__ = ["CompactAdapter", "CompactParseError"]
+
+_END, _COLUMN, _VALUE, _HEADER = (b.decode() for b in (ANSWER_END, COLUMN_END, VALUE_END, HEADER_END))
+_TO_SPACE = {ord(mark): " " for mark in (_END, _COLUMN, _VALUE, _HEADER)}
+_SCHEMAS: dict[Any, dict[str, Any]] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"enum": ["true", "false"]},
+}
+
+
+class CompactParseError(AdapterParseError):  # type: ignore[misc]
+    """An answer that does not fit the signature, in one line."""
+
+    def __init__(self, signature: type[Signature], answer: str, expected: str) -> None:
+        super().__init__("CompactAdapter", signature, answer)
+        self.message = f"expected {expected}, found {answer[:80]!r}"
+        self.args = (self.message,)
+
+
+class CompactAdapter(dspy.Adapter):  # type: ignore[misc]
+    """See the module's documentation. Works with any LM; only ours is constrained and reads raw bytes."""
+
+    def __call__(
+        self,
+        lm: dspy.BaseLM,
+        lm_kwargs: dict[str, Any],
+        signature: type[Signature],
+        demos: list[dict[str, Any]],
+        inputs: dict[str, Any],
+    ) -> list[dict[str, Any]]:
+        """One dictionary of output fields for each of ``n`` answers."""
+        controls, requests = self._requests(lm, lm_kwargs, signature, demos, inputs)
+        return [self.parse(signature, _text(lm(request, **controls))) for request in requests]
+
+    async def acall(
+        self,
+        lm: dspy.BaseLM,
+        lm_kwargs: dict[str, Any],
+        signature: type[Signature],
+        demos: list[dict[str, Any]],
+        inputs: dict[str, Any],
+    ) -> list[dict[str, Any]]:
+        """`__call__`, awaited."""
+        controls, requests = self._requests(lm, lm_kwargs, signature, demos, inputs)
+        return [self.parse(signature, _text(await lm.acall(request, **controls))) for request in requests]
+
+    def format(
+        self, signature: type[Signature], demos: list[dict[str, Any]], inputs: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """The prompt as messages: instructions (when somebody wrote some), demos, inputs."""
+        messages = []
+        if signature.instructions != _default_instructions(signature):
+            messages.append({"role": "system", "content": signature.instructions + _COLUMN})
+        for demo in demos:
+            if all(name in demo for name in signature.output_fields):
+                messages.append({"role": "user", "content": _inputs(signature, demo)})
+                messages.append({"role": "assistant", "content": _outputs(signature, demo)})
+        messages.append({"role": "user", "content": _inputs(signature, inputs)})
+        return messages
+
+    def parse(self, signature: type[Signature], completion: str) -> dict[str, Any]:
+        """The output fields. Raises CompactParseError when one is missing or not of its type."""
+        names = list(signature.output_fields)
+        if len(names) == 1:
+            written = {names[0]: completion.split(_END, 1)[0]}
+        else:
+            parts = [part.split(_HEADER, 1) for part in completion.split(_END) if _HEADER in part]
+            written = {part[0].strip(): part[1] for part in parts}
+        result = {}
+        for name, field in signature.output_fields.items():
+            if name not in written:
+                raise CompactParseError(signature, completion, f"an answer with the field {name}")
+            result[name] = _parsed(signature, name, field.annotation, written[name])
+        return result
+
+    def _requests(
+        self,
+        lm: dspy.BaseLM,
+        lm_kwargs: dict[str, Any],
+        signature: type[Signature],
+        demos: list[dict[str, Any]],
+        inputs: dict[str, Any],
+    ) -> tuple[dict[str, Any], list[Request]]:
+        """What to pass beside a request, and the requests, one for each of ``n`` answers."""
+        options = {**getattr(lm, "kwargs", {}), **lm_kwargs}
+        controls = {k: options[k] for k in ("cache", "rollout_id") if options.get(k) is not None}
+        known = ("temperature", "top_p", "max_tokens", "stop", "seed")
+        config = Config(**{k: options[k] for k in known if options.get(k) is not None})
+        if getattr(getattr(lm, "engine", None), "reads_fields", False):
+            schema = {"type": "object", "properties": _schema(signature)}
+            format_ = {"type": "json_schema", "name": "answer", "schema": schema}
+            config = replace(config, response_format=format_, extensions={EXTENSION: {"layout": "compact"}})
+        request = _request(lm.model, self.format(signature, demos, inputs), config)
+        count = options.get("n") or 1
+        if count == 1:
+            return controls, [request]
+        seeds = [(config.seed or 0) + i for i in range(count)]
+        return controls, [replace(request, config=replace(config, seed=seed)) for seed in seeds]
+
+
+def _request(model: str, messages: list[dict[str, Any]], config: Config) -> Request:
+    system = "".join(m["content"] for m in messages if m["role"] == "system")
+    make = {"user": Message.user, "assistant": Message.assistant}
+    turns = tuple(make[m["role"]](m["content"]) for m in messages if m["role"] in make)
+    return Request(model=model, messages=turns, system=system or None, config=config)
+
+
+def _text(response: Response) -> str:
+    return response.message.text or ""
+
+
+def _default_instructions(signature: type[Signature]) -> str:
+    """What DSPy writes when nobody wrote instructions."""
+    bare = {name: (field.annotation, field) for name, field in signature.fields.items()}
+    return str(dspy.Signature(bare).instructions)
+
+
+def _inputs(signature: type[Signature], values: dict[str, Any]) -> str:
+    return "".join(
+        f"{name}{_HEADER}{_flat(values[name])}{_COLUMN}" for name in signature.input_fields if name in values
+    )
+
+
+def _outputs(signature: type[Signature], values: dict[str, Any]) -> str:
+    named = len(signature.output_fields) > 1
+    return "".join(
+        f"{name + _HEADER if named else ''}{_flat(values[name])}{_END}" for name in signature.output_fields
+    )
+
+
+def _flat(value: Any) -> str:
+    """A value as text; the parts of a list are joined by RS."""
+    if isinstance(value, list | tuple):
+        return _VALUE.join(_flat(part) for part in value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str("" if value is None else value).translate(_TO_SPACE)
+
+
+def _schema(signature: type[Signature]) -> dict[str, Any]:
+    return {name: _field_schema(name, f.annotation) for name, f in signature.output_fields.items()}
+
+
+def _field_schema(name: str, annotation: Any) -> dict[str, Any]:
+    if get_origin(annotation) is Literal:
+        return {"enum": [_flat(value) for value in get_args(annotation)]}
+    if annotation == list[str]:
+        return {"type": "string"}
+    if annotation not in _SCHEMAS:
+        raise InputError(
+            f"expected {name} to be Literal, str, int, float, bool or list[str], found {annotation}"
+        )
+    return _SCHEMAS[annotation]
+
+
+def _parsed(signature: type[Signature], name: str, annotation: Any, text: str) -> Any:
+    """The text as a value of the field's type."""
+    text = text.strip()
+    if get_origin(annotation) is Literal:
+        allowed = {_flat(value): value for value in get_args(annotation)}
+    elif annotation is bool:
+        allowed = {"true": True, "false": False}
+    elif annotation == list[str]:
+        return text.split(_VALUE) if text else []
+    else:
+        try:
+            return annotation(text)
+        except ValueError as error:
+            raise CompactParseError(signature, text, f"{name} as {annotation.__name__}") from error
+    if text not in allowed:
+        raise CompactParseError(signature, text, f"{name} as one of {list(allowed)}")
+    return allowed[text]

@@ -1,0 +1,267 @@
+"""DSPy on the local engine: `lm` makes a `dspy.LM`, `CompactAdapter` speaks to byte-level specialists.
+
+Two things are kept apart on purpose. The checkpoint's hash is part of the model string, because DSPy's
+cache knows nothing else about an engine. And an engine is never copied: DSPy's optimizers deep-copy
+programs all the time, weights are shared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, cast
+from weakref import WeakValueDictionary
+
+import dspy
+import torch
+from dspy.clients.engines.base import validate_request
+from dspy.lm15 import (
+    InvalidRequestError,
+    Message,
+    Request,
+    Response,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+    TextDelta,
+    Usage,
+)
+
+from aegir_dspy.adapters._fields import Field, planned_fields, prompt_of
+from aegir_dspy.adapters.compact import CompactAdapter, CompactParseError
+from aegir_dspy.errors import AegirError, CheckpointError, InputError
+from aegir_dspy.rwkv import Engine, Generation, GenerationConfig, State
+from aegir_dspy.rwkv.checkpoint import file_sha256
+
+__all__ = ["AegirAsyncEngine", "AegirEngine", "CompactAdapter", "CompactParseError", "lm"]
+
+_LOADED: WeakValueDictionary[str, Engine] = WeakValueDictionary()
+_MAX_TOKENS = 128
+
+
+def lm(
+    path_or_name: str | Path,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    tokenizer: str | None = None,
+    backend: Literal["torch", "rwkv"] = "torch",
+    cache: bool = True,
+    **kwargs: Any,
+) -> dspy.LM:
+    """A `dspy.LM` on a local RWKV-7 checkpoint.
+
+    Args:
+        path_or_name: a weights file, or the name of embedded weights.
+        device: ``"cpu"``, ``"cuda"``, …
+        dtype: ``"float32"`` or ``"bfloat16"``.
+        tokenizer: ``"bytes"`` or ``"world"``; by default what fits the vocabulary.
+        backend: ``"torch"`` or ``"rwkv"``, see `Engine.load`.
+        cache: whether DSPy caches answers; the checkpoint is part of the key.
+        **kwargs: what `dspy.LM` takes, for example ``max_tokens`` and ``temperature``.
+
+    Raises:
+        CheckpointError: no such weights, or not RWKV-7.
+    """
+    path = _weights_file(path_or_name)
+    source = {"path": str(path), "device": device, "dtype": dtype, "tokenizer": tokenizer, "backend": backend}
+    engine = AegirEngine(path.stem, source)
+    return dspy.LM(engine.model, engine=engine, async_engine=AegirAsyncEngine(engine), cache=cache, **kwargs)
+
+
+class AegirEngine:
+    """DSPy's engine protocol (dspy/clients/engines/base.py) on an `Engine`.
+
+    A saved program keeps the name, the source and the checkpoint's hash, never weights. Requests without
+    a seed at a temperature above 0 get the seeds 0, 1, 2, … when they repeat, so that candidates differ
+    and a program still runs the same way twice.
+
+    Attributes:
+        engine: the loaded model, shared by all copies.
+        model: ``aegir/<name>@<first 12 digits of the checkpoint's sha256>``, and what else changes results.
+    """
+
+    reads_fields = True  # tells `CompactAdapter` that constraints are obeyed
+    supports_response_schema = True
+    supports_function_calling = False
+    supports_reasoning = False
+    supported_params = ("temperature", "max_tokens", "top_p", "seed", "stop", "response_format")
+
+    def __init__(self, name: str, source: dict[str, Any]) -> None:
+        self.name, self.source = name, source
+        self.engine = _shared_engine(source)
+        variant = "".join(
+            f"+{source[key]}"
+            for key, usual in (("dtype", "float32"), ("backend", "torch"))
+            if source[key] != usual
+        )
+        self.model = f"aegir/{name}@{self.engine.identity.checkpoint[:12]}{variant}"
+        self._repeats: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def complete(self, request: Request) -> Response:
+        """Answer one request."""
+        *_, response = self._answer(request)
+        return cast(Response, response)
+
+    def stream(self, request: Request) -> Iterator[Any]:
+        """The answer as events: start, pieces of text as they become certain, end."""
+        yield StreamStartEvent(model=request.model)
+        for item in self._answer(request):
+            if isinstance(item, str):
+                yield StreamDeltaEvent(TextDelta(item))
+            else:
+                yield StreamEndEvent(item.finish_reason, item.usage, item.provider_data)
+
+    def close(self) -> None:
+        """Nothing to close: the weights go when nobody uses them."""
+
+    def dump_state(self) -> dict[str, Any]:
+        """What a saved program keeps."""
+        return {"name": self.name, "checkpoint": self.engine.identity.checkpoint, "source": self.source}
+
+    @classmethod
+    def load_state(cls, state: dict[str, Any]) -> AegirEngine:
+        """Inverse of `dump_state`. Raises CheckpointError when the file is another one by now."""
+        engine = cls(state["name"], state["source"])
+        found, expected = engine.engine.identity.checkpoint, state["checkpoint"]
+        if found != expected:
+            raise CheckpointError(
+                f"expected checkpoint {expected[:12]} at {state['source']['path']}, found {found[:12]}: "
+                "restore the file, or compile the program again"
+            )
+        return engine
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AegirEngine:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.dump_state()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(self.load_state(state).__dict__)
+
+    def _answer(self, request: Request) -> Iterator[str | Response]:
+        """Pieces of the text, then the response."""
+        validate_request(request)
+        try:
+            yield from self._decode(request)
+        except AegirError as error:
+            raise InvalidRequestError(str(error)) from error
+
+    def _decode(self, request: Request) -> Iterator[str | Response]:
+        """Decode field by field: what is fixed is only read, what is open is generated under its constraint."""
+        text, state, done = "", None, []
+        fixed, seed = prompt_of(request), self._seed(request)
+        for field in planned_fields(request):
+            for item in self.engine.stream(
+                fixed + field.lead, state=state, config=self._config(request, field, seed)
+            ):
+                if isinstance(item, Generation):
+                    done.append(item)
+                    state, fixed = item.state, ""
+                elif field.live:
+                    yield item
+            written = field.shown_lead + field.written(done[-1].text)
+            text += written
+            if not field.live:
+                yield written
+        yield self._response(request, text, done)
+
+    def _config(self, request: Request, field: Field, seed: int) -> GenerationConfig:
+        config = request.config
+        return GenerationConfig(
+            max_tokens=config.max_tokens or _MAX_TOKENS,
+            temperature=config.temperature or 0.0,
+            top_p=config.top_p or 1.0,
+            seed=seed,
+            stop=field.stop,
+            choices=field.choices,
+        )
+
+    def _seed(self, request: Request) -> int:
+        if request.config.seed is not None or not request.config.temperature:
+            return request.config.seed or 0
+        key = hashlib.sha256(repr(request).encode()).hexdigest()
+        with self._lock:
+            self._repeats[key] += 1
+            return self._repeats[key] - 1
+
+    def _response(self, request: Request, text: str, done: list[Generation]) -> Response:
+        written = sum(len(g.tokens) for g in done)
+        final: State = done[-1].state
+        data = {
+            "state": final.digest,
+            "checkpoint": self.engine.identity.checkpoint,
+            "logprob": sum(sum(g.logprobs) for g in done),
+        }
+        return Response(
+            id=None,
+            model=request.model,
+            message=Message.assistant(text),
+            finish_reason="length" if any(g.finish_reason == "length" for g in done) else "stop",
+            usage=Usage(input_tokens=final.tokens - written, output_tokens=written),
+            provider_data={"aegir": data},
+        )
+
+
+class AegirAsyncEngine:
+    """The async counterpart: the same engine in a worker thread."""
+
+    def __init__(self, sync: AegirEngine) -> None:
+        self.sync = sync
+
+    async def complete(self, request: Request) -> Response:
+        """Answer one request."""
+        return await asyncio.to_thread(self.sync.complete, request)
+
+    async def stream(self, request: Request) -> AsyncIterator[Any]:
+        """See `AegirEngine.stream`."""
+        events = self.sync.stream(request)
+        while (event := await asyncio.to_thread(next, events, None)) is not None:
+            yield event
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+    def dump_state(self) -> dict[str, Any]:
+        """What a saved program keeps."""
+        return self.sync.dump_state()
+
+    @classmethod
+    def load_state(cls, state: dict[str, Any]) -> AegirAsyncEngine:
+        """Inverse of `dump_state`."""
+        return cls(AegirEngine.load_state(state))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AegirAsyncEngine:
+        return self
+
+
+def _weights_file(path_or_name: str | Path) -> Path:
+    path = Path(path_or_name)
+    if path.is_file():
+        return path
+    embedded = Path(str(files("aegir_dspy.assets"))) / f"{path_or_name}.safetensors"
+    if embedded.is_file():
+        return embedded
+    names = sorted(p.stem for p in embedded.parent.glob("*.safetensors")) if embedded.parent.is_dir() else []
+    raise CheckpointError(f"expected a weights file or one of {names}, found {str(path_or_name)!r}")
+
+
+def _shared_engine(source: dict[str, Any]) -> Engine:
+    """The engine of a source, loaded once for as long as somebody uses it."""
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if source["dtype"] not in dtypes:
+        raise InputError(f"expected a dtype of {sorted(dtypes)}, found {source['dtype']!r}")
+    path = _weights_file(source["path"])
+    key = json.dumps({**source, "path": None, "sha256": file_sha256(path)}, sort_keys=True)
+    if (engine := _LOADED.get(key)) is None:
+        options = {k: source[k] for k in ("device", "tokenizer", "backend")}
+        engine = _LOADED[key] = Engine.load(path, dtype=dtypes[source["dtype"]], **options)
+    return engine
