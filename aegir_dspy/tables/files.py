@@ -52,8 +52,10 @@ def find_files(paths: str | Path | Sequence[str | Path]) -> Found:
                 _scan(match, found)
             else:
                 found.files.append((match, reader_of(match) or _reader_by_content(match)))
-    first = {os.path.realpath(path): (path, reader) for path, reader in reversed(found.files)}
-    found.files = list(first.values())[::-1]
+    first: dict[str, tuple[Path, str]] = {}
+    for path, reader in found.files:
+        first.setdefault(os.path.realpath(path), (path, reader))
+    found.files = list(first.values())
     return found
 
 

@@ -13,10 +13,10 @@ from aegir_dspy.tables import ReadConfig, Table, read_tables
 MESSY = Path(__file__).resolve().parents[3] / "shared/data/messy"
 
 
-def read(folder: Path, content: bytes | str, name: str = "t.csv", config: ReadConfig = ReadConfig()) -> Table:  # noqa: B008
+def read(folder: Path, content: bytes | str, name: str = "t.csv", config: ReadConfig | None = None) -> Table:
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    found = read_tables(path, config=config)
+    found = read_tables(path, config=config or ReadConfig())
     assert not found.failures
     (table,) = found
     return table

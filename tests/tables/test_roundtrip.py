@@ -32,6 +32,8 @@ rows = st.lists(
 def test_cells_come_back(
     table: list[tuple[str, ...]], delimiter: str, encoding: str, end: str, quoting: int
 ) -> None:
+    if end == "\r":  # the writer does not quote a line feed then, which nobody could read back
+        quoting = csv.QUOTE_ALL
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=quoting)  # type: ignore[arg-type]
     writer.writerows([NAMES, *table])
@@ -60,6 +62,12 @@ def test_parsing_undoes_quoting(table: list[list[str]], delimiter: str, quote: s
 
 @given(st.text(st.sampled_from(list("a\",'\\\n\r ;")), max_size=60), st.booleans())
 def test_any_text_is_parsed_without_loss_of_letters(text: str, whole: bool) -> None:
-    for dialect in (Dialect(), Dialect(escape="\\"), Dialect(";", "'"), Dialect(" ", ""), Dialect("\\|", '"')):
+    for dialect in (
+        Dialect(),
+        Dialect(escape="\\"),
+        Dialect(";", "'"),
+        Dialect(" ", ""),
+        Dialect("\\|", '"'),
+    ):
         parsed = parse(text, dialect, whole=whole)
         assert "".join(cell for i in range(len(parsed)) for cell in parsed[i]).count("a") == text.count("a")
