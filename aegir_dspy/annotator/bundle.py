@@ -88,8 +88,8 @@ def save_bundle(path: Path, model: RWKV7, head: ColumnHead, config: BundleConfig
     return save_weights(path, tensors, metadata, torch.bfloat16)
 
 
-def load_bundle(path: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Bundle:
-    """Read an annotator. Raises CheckpointError when the file is none."""
+def load_bundle(path: Path, device: str = "cpu", dtype: torch.dtype = torch.bfloat16) -> Bundle:
+    """Read an annotator, its matrices in `dtype` (states stay float32). Raises CheckpointError when the file is none."""
     weights = read_weights(path)
     if "aegir" not in weights.metadata or "head.classify.weight" not in weights.extra:
         raise CheckpointError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -43,52 +45,81 @@ def span_features(hidden: Tensor, stream: Tensor, start: Tensor, end: Tensor) ->
 
 
 def read_pieces(
-    model: RWKV7, pieces: Sequence[bytes], start: StateTensors | None, batch_tokens: int
+    model: RWKV7,
+    pieces: Sequence[bytes],
+    start: StateTensors | None,
+    batch_tokens: int,
+    run: Callable[[Callable[[list[int]], Reading], list[list[int]]], Iterable[Reading]] = map,
 ) -> Reading:
     """Read every piece from the zero state, or from its own stream of `start`. Differentiable.
 
     Pieces are grouped by length, so that little is padded; the result is in the order given and does not
     depend on the grouping.
+
+    Args:
+        batch_tokens: padded tokens of a group; small groups stay in the processor's cache.
+        run: applies a function to every group, `map` or a thread pool's.
     """
-    features: list[Tensor] = []
-    states: list[StateTensors] = []
-    order: list[int] = []
-    for group in _length_groups(pieces, batch_tokens):
+
+    def read(group: list[int]) -> Reading:
         tokens, lengths = _padded([pieces[i] for i in group], model.device)
-        initial = start.select(group) if start is not None else None
-        hidden, after = model(tokens, initial, lengths)
+        hidden, after = model(tokens, start.select(group) if start is not None else None, lengths)
         rows = torch.arange(len(group), device=model.device)
-        features.append(span_features(hidden, rows, torch.zeros_like(rows), lengths))
-        states.append(after)
-        order += group
-    back = torch.empty(len(order), dtype=torch.int64)
-    back[torch.tensor(order)] = torch.arange(len(order))
+        return Reading(span_features(hidden, rows, torch.zeros_like(rows), lengths), after)
+
+    groups = list(_length_groups(pieces, batch_tokens))
+    readings = list(run(read, groups))
+    order = torch.tensor([i for group in groups for i in group])
+    back = torch.empty_like(order)
+    back[order] = torch.arange(len(order))
     joined = StateTensors(
-        torch.cat([s.shift for s in states], 2),
-        torch.cat([s.kv for s in states], 1),
-        torch.cat([s.tail for s in states], 0),
+        torch.cat([r.states.shift for r in readings], 2),
+        torch.cat([r.states.kv for r in readings], 1),
+        torch.cat([r.states.tail for r in readings], 0),
     )
-    return Reading(torch.cat(features)[back.to(model.device)], joined.select(back))
+    return Reading(torch.cat([r.features for r in readings])[back.to(model.device)], joined.select(back))
 
 
 class FrozenSpecialist:
     """Reads many pieces at once with frozen weights.
 
+    On a CPU, groups of pieces are read by one thread each: the operations of a small model are too short
+    to be worth splitting.
+
     Args:
         model: the weights.
         identity: whose states these are.
-        batch_tokens: padded tokens read at once; bounds memory.
+        batch_tokens: padded tokens read at once by one thread.
     """
 
-    def __init__(self, model: RWKV7, identity: Identity, batch_tokens: int = 16_384) -> None:
+    def __init__(self, model: RWKV7, identity: Identity, batch_tokens: int = 1536) -> None:
         self.model = model.requires_grad_(False).eval()
         self.identity = identity
         self.batch_tokens = batch_tokens
 
-    @torch.inference_mode()
     def read(self, pieces: Sequence[bytes], start: StateTensors | None = None) -> Reading:
         """`read_pieces` without gradients."""
-        return read_pieces(self.model, pieces, start, self.batch_tokens)
+        threads = torch.get_num_threads()
+        if self.model.device.type != "cpu" or threads == 1:
+            with torch.inference_mode():
+                return read_pieces(self.model, pieces, start, self.batch_tokens)
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                return read_pieces(self.model, pieces, start, self.batch_tokens, partial(_inferring, pool))
+        finally:
+            torch.set_num_threads(threads)  # what the workers set is partly shared by the process
+
+
+def _inferring(
+    pool: ThreadPoolExecutor, read: Callable[[list[int]], Reading], groups: list[list[int]]
+) -> Iterable[Reading]:
+    """Apply `read` to the groups on the pool, longest first; gradients are off in each thread."""
+
+    def quietly(group: list[int]) -> Reading:
+        with torch.inference_mode():
+            return read(group)
+
+    return reversed(list(pool.map(quietly, reversed(groups))))
 
 
 def _padded(pieces: Sequence[bytes], device: torch.device) -> tuple[Tensor, Tensor]:
