@@ -10,6 +10,10 @@ Inside a chunk of C tokens the products of decays are taken relative to the star
 turns the recurrence into C × C triangular systems and leaves one affine map S → M·S + U a chunk: the
 only serial part is one small matrix product for every C tokens. C = 16 keeps exp(-Σ log w) below
 2·10⁴, far inside float32.
+
+Short streams without gradients are walked token by token instead: with the states of a batch in the
+processor's cache that takes about a third of the time of the chunks (CPU, B·H from 40). Which way is taken
+depends on the length alone, so that a stream's result does not depend on what else is in the batch.
 """
 
 from __future__ import annotations
@@ -20,9 +24,10 @@ from torch import Tensor
 __all__ = ["CHUNK", "chunk_maps", "wkv_prefill", "wkv_step"]
 
 CHUNK = 16
+_SERIAL_UP_TO = 256  # tokens
 
 
-def wkv_step(  # noqa: PLR0917 (the symbols of the paper)
+def wkv_step(
     r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor
 ) -> Tensor:
     """One token for every stream; `state` (B, H, K, V) is updated in place.
@@ -36,7 +41,7 @@ def wkv_step(  # noqa: PLR0917 (the symbols of the paper)
     return torch.matmul(r.unsqueeze(-2), state).squeeze(-2)
 
 
-def wkv_prefill(  # noqa: PLR0917 (the symbols of the paper)
+def wkv_prefill(
     r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor
 ) -> tuple[Tensor, Tensor]:
     """T tokens for every stream, differentiable in every argument, `state` included.
@@ -46,6 +51,9 @@ def wkv_prefill(  # noqa: PLR0917 (the symbols of the paper)
     Returns y (B, T, H, V) and the state after T tokens.
     """
     length = r.shape[1]
+    needs_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (r, k, v, state))
+    if not needs_gradient and r.device.type == "cpu" and length <= _SERIAL_UP_TO:
+        return _wkv_serial(r, log_w, k, v, a, b, state)
     r, log_w, k, v, a, b = (_chunked(x) for x in (r, log_w, k, v, a, b))  # (B, H, n, C, N)
     transition, update, out_state, out_local = _chunk_terms(r, log_w, k, v, a, b)
     starts = []  # state before each chunk
@@ -56,6 +64,23 @@ def wkv_prefill(  # noqa: PLR0917 (the symbols of the paper)
     y = torch.matmul(out_state, torch.stack(starts, 2)) + out_local  # (B, H, n, C, V)
     y = y.flatten(2, 3).transpose(1, 2)[:, :length]
     return y, state
+
+
+def _wkv_serial(
+    r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`wkv_prefill` token by token in one buffer; same shapes, no gradients."""
+    batch, length, heads, size = r.shape
+    y = torch.empty(length, batch * heads, 1, size)
+    read = torch.empty(batch * heads, 1, size)
+    walk = [x.transpose(0, 1).reshape(length, batch * heads, size) for x in (r, log_w.exp(), k, v, a, b)]
+    matrix = state.reshape(batch * heads, size, size).clone()
+    for t, (r_t, w_t, k_t, v_t, a_t, b_t) in enumerate(zip(*(x.unbind(0) for x in walk), strict=True)):
+        torch.bmm(a_t.unsqueeze(1), matrix, out=read)
+        matrix.mul_(w_t.unsqueeze(2)).addcmul_(b_t.unsqueeze(2), read)
+        matrix.addcmul_(k_t.unsqueeze(2), v_t.unsqueeze(1))
+        torch.bmm(r_t.unsqueeze(1), matrix, out=y[t])
+    return y.view(length, batch, heads, size).transpose(0, 1), matrix.view_as(state)
 
 
 def chunk_maps(log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +103,7 @@ def _chunked(x: Tensor) -> Tensor:
     return x.transpose(1, 2).reshape(batch, heads, -1, CHUNK, size)
 
 
-def _chunk_terms(  # noqa: PLR0917 (the symbols of the paper)
+def _chunk_terms(
     r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The parts of a chunk that do not depend on the state before it.
