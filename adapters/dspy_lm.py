@@ -156,13 +156,12 @@ class AegirEngine:
             raise InvalidRequestError(str(error)) from error
 
     def _decode(self, request: Request) -> Iterator[str | Response]:
-        """Decode field by field: what is fixed is only read, what is open is generated under its constraint."""
+        """Decode field by field: what is fixed is only read, what is open is generated."""
         text, state, done = "", None, []
         fixed, seed = prompt_of(request), self._seed(request)
         for field in planned_fields(request):
-            for item in self.engine.stream(
-                fixed + field.lead, state=state, config=self._config(request, field, seed)
-            ):
+            config = self._config(request, field, seed)
+            for item in self.engine.stream(fixed + field.lead, state=state, config=config):
                 if isinstance(item, Generation):
                     done.append(item)
                     state, fixed = item.state, ""

@@ -120,7 +120,7 @@ def test_bfloat16_matrices_stay_near_float32(make_weights, geometries):
         torch.testing.assert_close(by_steps(rounded, tokens)[0], half, rtol=0.1, atol=0.1)
 
 
-def loop(r, log_w, k, v, a, b, state):  # noqa: PLR0917
+def loop(r, log_w, k, v, a, b, state):
     """The recurrence as the paper writes it, one token at a time, out of place."""
     outputs = []
     for t in range(r.shape[1]):
