@@ -9,12 +9,12 @@ from typing import Any
 
 from dspy.lm15 import Request, UnsupportedFeatureError
 
-from aegir_dspy.tables.serialize import ANSWER_END, HEADER_END
+__all__ = ["ANSWER", "COLUMN", "EXTENSION", "HEADER", "VALUE", "Field", "planned_fields", "prompt_of"]
 
-__all__ = ["EXTENSION", "Field", "planned_fields", "prompt_of"]
+# The separators of aegir_dspy.tables.serialize (a test compares them): this room does not import tables.
+ANSWER, COLUMN, VALUE, HEADER = "\x1c", "\x1d", "\x1e", "\x1f"
 
 EXTENSION = "aegir"  # key in Config.extensions; {"layout": "compact"} asks for bytes without decoration
-_FIELD, _END = HEADER_END.decode(), ANSWER_END.decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,12 @@ def _is_compact(request: Request) -> bool:
 
 
 def _compact_field(name: str, schema: dict[str, Any], named: bool) -> Field:
-    lead = f"{name}{_FIELD}" if named else ""
+    lead = f"{name}{HEADER}" if named else ""
     values = _values(name, schema)
     choices = None if values is None else tuple(str(v) for v in values)
     if not named:
-        return Field(lead, lead, (_END,), choices)
-    return Field(lead, lead, (_END,), choices, lambda text: text + _END, live=False)
+        return Field(lead, lead, (ANSWER,), choices)
+    return Field(lead, lead, (ANSWER,), choices, lambda text: text + ANSWER, live=False)
 
 
 def _json_field(name: str, schema: dict[str, Any], first: bool) -> Field:

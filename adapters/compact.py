@@ -20,14 +20,12 @@ from dspy.lm15 import Config, Message, Request, Response
 from dspy.signatures.signature import Signature
 from dspy.utils.exceptions import AdapterParseError
 
-from aegir_dspy.adapters._fields import EXTENSION
+from aegir_dspy.adapters._fields import ANSWER, COLUMN, EXTENSION, HEADER, VALUE
 from aegir_dspy.errors import InputError
-from aegir_dspy.tables.serialize import ANSWER_END, COLUMN_END, HEADER_END, VALUE_END
 
 __all__ = ["CompactAdapter", "CompactParseError"]
 
-_END, _COLUMN, _VALUE, _HEADER = (b.decode() for b in (ANSWER_END, COLUMN_END, VALUE_END, HEADER_END))
-_TO_SPACE = {ord(mark): " " for mark in (_END, _COLUMN, _VALUE, _HEADER)}
+_TO_SPACE = {ord(mark): " " for mark in (ANSWER, COLUMN, VALUE, HEADER)}
 _SCHEMAS: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
     int: {"type": "integer"},
@@ -78,7 +76,7 @@ class CompactAdapter(dspy.Adapter):  # type: ignore[misc]
         """The prompt as messages: instructions (when somebody wrote some), demos, inputs."""
         messages = []
         if signature.instructions != _default_instructions(signature):
-            messages.append({"role": "system", "content": signature.instructions + _COLUMN})
+            messages.append({"role": "system", "content": signature.instructions + COLUMN})
         for demo in demos:
             if all(name in demo for name in signature.output_fields):
                 messages.append({"role": "user", "content": _inputs(signature, demo)})
@@ -90,9 +88,9 @@ class CompactAdapter(dspy.Adapter):  # type: ignore[misc]
         """The output fields. Raises CompactParseError when one is missing or not of its type."""
         names = list(signature.output_fields)
         if len(names) == 1:
-            written = {names[0]: completion.split(_END, 1)[0]}
+            written = {names[0]: completion.split(ANSWER, 1)[0]}
         else:
-            parts = [part.split(_HEADER, 1) for part in completion.split(_END) if _HEADER in part]
+            parts = [part.split(HEADER, 1) for part in completion.split(ANSWER) if HEADER in part]
             written = {part[0].strip(): part[1] for part in parts}
         result = {}
         for name, field in signature.output_fields.items():
@@ -145,21 +143,21 @@ def _default_instructions(signature: type[Signature]) -> str:
 
 def _inputs(signature: type[Signature], values: dict[str, Any]) -> str:
     return "".join(
-        f"{name}{_HEADER}{_flat(values[name])}{_COLUMN}" for name in signature.input_fields if name in values
+        f"{name}{HEADER}{_flat(values[name])}{COLUMN}" for name in signature.input_fields if name in values
     )
 
 
 def _outputs(signature: type[Signature], values: dict[str, Any]) -> str:
     named = len(signature.output_fields) > 1
     return "".join(
-        f"{name + _HEADER if named else ''}{_flat(values[name])}{_END}" for name in signature.output_fields
+        f"{name + HEADER if named else ''}{_flat(values[name])}{ANSWER}" for name in signature.output_fields
     )
 
 
 def _flat(value: Any) -> str:
     """A value as text; the parts of a list are joined by RS."""
     if isinstance(value, list | tuple):
-        return _VALUE.join(_flat(part) for part in value)
+        return VALUE.join(_flat(part) for part in value)
     if isinstance(value, bool):
         return str(value).lower()
     return str("" if value is None else value).translate(_TO_SPACE)
@@ -189,7 +187,7 @@ def _parsed(signature: type[Signature], name: str, annotation: Any, text: str) -
     elif annotation is bool:
         allowed = {"true": True, "false": False}
     elif annotation == list[str]:
-        return text.split(_VALUE) if text else []
+        return text.split(VALUE) if text else []
     else:
         try:
             return annotation(text)

@@ -13,9 +13,11 @@ import dspy
 import pytest
 import torch
 
+from aegir_dspy.adapters import _fields
 from aegir_dspy.adapters.dspy_lm import AegirEngine, CompactAdapter, CompactParseError, lm
 from aegir_dspy.errors import CheckpointError
 from aegir_dspy.rwkv import RWKV7, GenerationConfig, Geometry, save_weights
+from aegir_dspy.tables import serialize
 
 torch.set_num_threads(1)
 CHOICES = ("email", "url", "emailaddress")
@@ -87,6 +89,12 @@ def test_prompt_is_compact_and_follows_the_serialization():
     assert [m["content"] for m in messages] == [
         "Say.\x1d", "values\x1fx\x1dname\x1fm\x1d", "t\x1c", "values\x1f\x1dname\x1fn\x1d",
     ]  # fmt: skip
+
+
+def test_separators_are_those_of_tables():
+    ours = [_fields.ANSWER, _fields.COLUMN, _fields.VALUE, _fields.HEADER]
+    theirs = [serialize.ANSWER_END, serialize.COLUMN_END, serialize.VALUE_END, serialize.HEADER_END]
+    assert ours == [mark.decode() for mark in theirs]
 
 
 def test_several_fields_of_all_kinds(local):
