@@ -71,14 +71,14 @@ class TypesConfig:
     minutes: float = 20.0
     max_steps: int = 0
     seed: int = 0
-    columns: int = 96
+    columns: int = 64
     fused: float = 0.6
     context: int = 8
     header_share: float = 0.2
     text_weight: float = 0.2
     smoothing: float = 0.05
     dropout: float = 0.2
-    batch_tokens: int = 8192
+    batch_tokens: int = 6144
     stream_bytes: int = 640
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-3, weight_decay=0.05)
     serialize: SerializeConfig = SerializeConfig()
@@ -291,7 +291,7 @@ def _start(
     rows = torch.tensor(space.groups[HEADER_GROUP])
     by_header = {name: row for row, name in enumerate(classes)}
     with torch.no_grad():
-        head.classify.weight.mul_(0.1)
+        head.classify.weight.zero_()  # no seed in the head: runs with several seeds can be averaged
         head.classify.bias.zero_()
         head.classify.weight[rows] = content["head"]["classify.weight"]
         head.classify.bias[rows] = content["head"]["classify.bias"]

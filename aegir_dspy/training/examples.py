@@ -80,7 +80,9 @@ def generated_examples(count: int, seed: int) -> list[Example]:
 
 
 def gather_examples(folder: Path, seed: int) -> dict[str, tuple[list[Example], float]]:
-    """Every labelled source of a data folder: name → (tables, share of the training batches).
+    """Every labelled source of a data folder: name → (tables, share of the tables drawn).
+
+    Shares make up for how many labelled columns a table of each source has (generated: 5 and more).
 
     Tables of dev hosts, and tables that share content with them, are in none of them.
     """
@@ -89,17 +91,17 @@ def gather_examples(folder: Path, seed: int) -> dict[str, tuple[list[Example], f
     train, dev = split.train, split.dev
     sotab = [to_example(t, "sotab82", schema) for t in train]
     found: dict[str, tuple[list[Example], float]] = {
-        "sotab82": (sotab, 0.42),
+        "sotab82": (sotab, 0.5),
         "sotab82 among schema": (_unambiguous(train, schema), 0.1),
-        "generated": (generated_examples(6000, seed), 0.2),
+        "generated": (generated_examples(6000, seed), 0.08),
     }
-    for source, share in (("sotabv2_cpa", 0.09), ("sotabv2_cpa_val", 0.09)):
+    for source, share in (("sotabv2_cpa", 0.1), ("sotabv2_cpa_val", 0.08)):
         tables = _clean(_optional(folder, source, "CPA"), dev)
         found[source] = ([to_example(t, "relations") for t in tables], share)
     tables = _clean(_optional(folder, "sotab32_cta", "CTA"), dev)
     found["sotab32"] = ([to_example(t, "sotab32", load_vocabulary("sotab32")) for t in tables], 0.03)
     dbpedia = [t for source in _DBPEDIA for t in _optional(folder, source, "CTA")]
-    found["dbpedia"] = ([_without_prefix(to_example(t, "dbpedia")) for t in dbpedia], 0.03)
+    found["dbpedia"] = ([_without_prefix(to_example(t, "dbpedia")) for t in dbpedia], 0.02)
     wikitables = _optional(folder, "wikitables_turl", "CTA")
     found["wikitables"] = ([to_example(t, "freebase") for t in wikitables], 0.04)
     return found
