@@ -90,6 +90,18 @@ def types(
     typer.echo(json.dumps(report, indent=1))
 
 
+@app.command()
+def average(
+    members: Annotated[list[Path], typer.Argument(help="Weights of 'train types' with several seeds.")],
+    data: Annotated[Path, typer.Option(help="Folder with tables/*.parquet and labels.csv, to calibrate on.")],
+    out: Annotated[Path, typer.Option(help="Weights to write, .safetensors.")],
+) -> None:
+    """Average weights that were trained from the same pre-trained run, calibrate, write them."""
+    from aegir_dspy.training.finish import average_and_write
+
+    typer.echo(json.dumps(average_and_write(members, data, out), indent=1))
+
+
 def _metrics(path: Path) -> Callable[[dict[str, float]], None]:
     """Append every step's numbers to a JSONL file; one line a minute goes to stderr."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,14 +16,16 @@ from aegir_dspy.annotator.head import ColumnHead
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.ontology.vocabulary import load_vocabulary
 from aegir_dspy.tables.table import Table
+from aegir_dspy.training.average import average
 from aegir_dspy.training.calibrate import calibrate
 from aegir_dspy.training.column_types import Example, TypesConfig, TypesModel, train_types
 from aegir_dspy.training.datasets import LabelledTable
 from aegir_dspy.training.examples import gather_examples, generated_examples
 from aegir_dspy.training.split import sotab82_split
 
-__all__ = ["label_sets", "train_and_write"]
+__all__ = ["average_and_write", "label_sets", "train_and_write"]
 
+_CALIBRATION_SEED = 1_000_003  # other generated tables than any training seed draws
 _VOCABULARIES = ("sotab82", "schema", "sotab32", "dbpedia")
 
 
@@ -40,14 +42,28 @@ def train_and_write(
     examples = gather_examples(data, config.seed)
     trained = train_types(pretrained, examples, corpus, config, run, metrics, label_sets(examples))
     _write(trained, config, out)
+    columns = {name: _labelled(tables) for name, (tables, _) in examples.items()}
+    about = {"config": asdict(config), "columns": columns}
+    return _finish(load_bundle(out, dtype=torch.float32), data, out, about)
+
+
+def average_and_write(members: Sequence[Path], data: Path, out: Path) -> dict[str, Any]:
+    """Average annotators, calibrate on the dev hosts, write `out` and its report."""
+    bundles = [load_bundle(path, dtype=torch.float32) for path in members]
+    about = {"average_of": [bundle.sha256 for bundle in bundles]}
+    return _finish(average(bundles), data, out, about)
+
+
+def _finish(bundle: Bundle, data: Path, out: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Write weights as they will run (bf16), calibrate those, write again with the temperatures, report."""
+    save_bundle(out, bundle.model, bundle.head, bundle.config)
     dev = sotab82_split(data).dev
-    calibrated = calibrate(load_bundle(out), dev, generated_examples(150, config.seed + 1))
+    calibrated = calibrate(load_bundle(out), dev, generated_examples(150, _CALIBRATION_SEED))
     sha256 = save_bundle(out, calibrated.bundle.model, calibrated.bundle.head, calibrated.bundle.config)
     report = {
         "sha256": sha256,
         "torch": torch.__version__,
-        "config": asdict(config),
-        "columns": {name: _labelled(tables) for name, (tables, _) in examples.items()},
+        **about,
         "dev": {
             "columns": sum(len(t.labels) for t in dev),
             **_dev_scores(load_bundle(out), dev),

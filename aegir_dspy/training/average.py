@@ -1,0 +1,45 @@
+"""One annotator out of several that were trained from the same pre-trained weights with other seeds.
+
+The mean of fine-tuned weights is often better than each of them and costs nothing at inference ("Model
+soups", arXiv:2203.05482).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from aegir_dspy.annotator.bundle import Bundle
+from aegir_dspy.errors import CheckpointError
+
+__all__ = ["average"]
+
+
+def average(bundles: Sequence[Bundle]) -> Bundle:
+    """A bundle with the mean of all parameters; labels and layout must agree, calibration is left out.
+
+    Raises:
+        CheckpointError: nothing to average, or different geometries, labels or serializations.
+    """
+    if not bundles:
+        raise CheckpointError("expected at least one annotator to average, found none")
+    first = bundles[0]
+    for other in bundles[1:]:
+        same = (
+            other.model.geometry == first.model.geometry
+            and other.config.labels == first.config.labels
+            and other.config.serialize == first.config.serialize
+        )
+        if not same:
+            raise CheckpointError(
+                f"expected annotators with the same geometry, labels and layout, found {first.sha256[:12]} "
+                f"and {other.sha256[:12]}: train them from one pre-trained run"
+            )
+    with torch.no_grad():
+        for modules in ([b.model for b in bundles], [b.head for b in bundles]):
+            states = [module.state_dict() for module in modules]
+            mean = {name: sum(s[name].double() for s in states) / len(states) for name in states[0]}
+            modules[0].load_state_dict({name: t.float() for name, t in mean.items()})  # type: ignore[union-attr]
+    return replace(first, config=replace(first.config, temperatures=None))
