@@ -171,7 +171,7 @@ def _bound(path: Path) -> set[str]:
     """The public names a package defines or takes from modules of ours."""
     names = set()
     body = ast.parse(path.read_text(encoding="utf-8")).body
-    for node in [*body, *(inner for node in body if isinstance(node, ast.If) for inner in node.body)]:
+    for node in [*body, *(inner for block in body if isinstance(block, ast.If) for inner in block.body)]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Assign):
