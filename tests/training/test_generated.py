@@ -23,8 +23,8 @@ from aegir_dspy.training.generated import (
     generate_column,
     generate_table,
 )
-from aegir_dspy.training.generated_pools import pool
-from aegir_dspy.training.generated_themes import COMMON, THEMES
+from aegir_dspy.training.generated.pools import pool
+from aegir_dspy.training.generated.themes import COMMON, THEMES
 
 pytest.importorskip("faker")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aegir_dspy.training.generated_checks import fill
-from aegir_dspy.training.generated_pools import Cell, Maker, Scene, ascii_word, pool
+from aegir_dspy.training.generated.checks import fill
+from aegir_dspy.training.generated.pools import Cell, Maker, Scene, ascii_word, pool
 
 __all__ = ["PEOPLE", "login"]
 

@@ -10,7 +10,7 @@ import string
 from collections.abc import Sequence
 from random import Random
 
-from aegir_dspy.training.generated_pools import Cell, Maker, Scene
+from aegir_dspy.training.generated.pools import Cell, Maker, Scene
 
 __all__ = ["digits", "fill", "group", "gs1_digit", "luhn_digit", "mod11_10_digit", "mod11_digit", "mod97"]
 __all__ += ["template", "weighted"]

@@ -23,14 +23,14 @@ from random import Random
 
 from aegir_dspy.errors import InputError
 from aegir_dspy.ontology import load_vocabulary
-from aegir_dspy.training.generated_codes import CODES
-from aegir_dspy.training.generated_ids import IDENTIFIERS
-from aegir_dspy.training.generated_lists import CHOICES
-from aegir_dspy.training.generated_measures import MEASURES
-from aegir_dspy.training.generated_network import NETWORK
-from aegir_dspy.training.generated_people import PEOPLE
-from aegir_dspy.training.generated_pools import Maker, Scene, choice
-from aegir_dspy.training.generated_themes import COMMON, THEMES
+from aegir_dspy.training.generated.codes import CODES
+from aegir_dspy.training.generated.ids import IDENTIFIERS
+from aegir_dspy.training.generated.lists import CHOICES
+from aegir_dspy.training.generated.measures import MEASURES
+from aegir_dspy.training.generated.network import NETWORK
+from aegir_dspy.training.generated.people import PEOPLE
+from aegir_dspy.training.generated.pools import Maker, Scene, choice
+from aegir_dspy.training.generated.themes import COMMON, THEMES
 
 __all__ = ["GENERATED", "NULLS", "GeneratedColumn", "generate_column", "generate_table"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from aegir_dspy.training.generated_checks import template
-from aegir_dspy.training.generated_lists import BROWSERS, CHOICES, EXTENSIONS, GOODS, MIME_TYPES
-from aegir_dspy.training.generated_people import login
-from aegir_dspy.training.generated_pools import Cell, Maker, Scene, ascii_word, choice
+from aegir_dspy.training.generated.checks import template
+from aegir_dspy.training.generated.lists import BROWSERS, CHOICES, EXTENSIONS, GOODS, MIME_TYPES
+from aegir_dspy.training.generated.people import login
+from aegir_dspy.training.generated.pools import Cell, Maker, Scene, ascii_word, choice
 
 __all__ = ["NETWORK"]
 

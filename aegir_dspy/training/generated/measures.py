@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from aegir_dspy.training.generated_checks import digits
-from aegir_dspy.training.generated_lists import CHOICES, CURRENCIES, MONTHS, WEEKDAYS
-from aegir_dspy.training.generated_pools import Cell, Maker, Scene, choice
+from aegir_dspy.training.generated.checks import digits
+from aegir_dspy.training.generated.lists import CHOICES, CURRENCIES, MONTHS, WEEKDAYS
+from aegir_dspy.training.generated.pools import Cell, Maker, Scene, choice
 
 __all__ = ["MEASURES"]
 

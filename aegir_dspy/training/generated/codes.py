@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from random import Random
 
-from aegir_dspy.training.generated_checks import (
+from aegir_dspy.training.generated.checks import (
     digits,
     fill,
     group,
@@ -21,7 +21,7 @@ from aegir_dspy.training.generated_checks import (
     template,
     weighted,
 )
-from aegir_dspy.training.generated_pools import Cell, Maker, Scene
+from aegir_dspy.training.generated.pools import Cell, Maker, Scene
 
 __all__ = ["CODES"]
 
