@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -43,19 +43,18 @@ class BundleConfig:
 
     labels: tuple[str, ...]
     serialize: SerializeConfig = SerializeConfig()
-    temperatures: Mapping[str, float] = None  # type: ignore[assignment]
+    temperatures: Mapping[str, float] = field(default_factory=dict)
     text_temperature: float = 1.0
     abstain_below: float = 0.3
     context: int = 8
 
     def temperature(self, vocabulary: str) -> float:
         """Temperature for a vocabulary, the general one where none was fitted."""
-        known = self.temperatures or {}
-        return known.get(vocabulary, known.get("", 1.0))
+        return self.temperatures.get(vocabulary, self.temperatures.get("", 1.0))
 
     def to_json(self) -> dict[str, Any]:
         """JSON form."""
-        return {**asdict(self), "labels": list(self.labels), "temperatures": dict(self.temperatures or {})}
+        return {**asdict(self), "labels": list(self.labels), "temperatures": dict(self.temperatures)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BundleConfig:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from aegir_dspy.errors import InputError, StateError
 from aegir_dspy.rwkv.checkpoint import Weights, build_model, read_weights
-from aegir_dspy.rwkv.constraint import TokenTrie
 from aegir_dspy.rwkv.decoding import Backend, Decoder, Generation
 from aegir_dspy.rwkv.sampling import GenerationConfig
+from aegir_dspy.rwkv.scoring import ContinuationScorer
 from aegir_dspy.rwkv.state import Identity, State, StateTensors, zero_tensors
 from aegir_dspy.rwkv.tokenizer import Tokenizer, tokenizer_named
 
@@ -147,15 +147,13 @@ class Engine:
     ) -> list[list[float]]:
         """`score` for many contexts: all candidates in one batch, common prefixes computed once."""
         closing = self.encode(end) if end is not None else []
-        trie = TokenTrie([[*self.tokenizer.encode(text), *closing] for text in candidates])
+        texts = [[*self.tokenizer.encode(text), *closing] for text in candidates]
         read = iter(self.read([text for text in contexts if not isinstance(text, State)]))
         starts = [self._own(c) if isinstance(c, State) else next(read) for c in contexts]
-        totals = [[0.0] * len(candidates) for _ in starts]
-        for first in range(0, len(starts), self.max_batch):
-            some = starts[first : first + self.max_batch]
-            front = [(first + i, trie, 0.0) for i in range(len(some))]
-            self._score_level(front, _join(some), self.last_hidden(some), totals)
-        return totals
+        if not starts:
+            return []
+        scorer = ContinuationScorer(self.model, texts)
+        return scorer.score(_join(starts, self.model.device), self.last_hidden(starts)).tolist()
 
     def last_hidden(self, states: Sequence[State]) -> Tensor:
         """(B, D) the outputs the next tokens follow from. Raises StateError for a state without one."""
@@ -163,32 +161,6 @@ class Engine:
         if len(found) < len(states):
             raise StateError("expected a state that has just read a token: read something first")
         return torch.stack(found).to(self.model.device)
-
-    def _score_level(
-        self,
-        front: list[tuple[int, TokenTrie, float]],
-        tensors: StateTensors,
-        hidden: Tensor,
-        totals: list[list[float]],
-    ) -> None:
-        """Score one level of the trie and go down: `front` is (context, node, log-probability so far)."""
-        log_probs = torch.log_softmax(self.model.logits(hidden), -1).cpu()
-        deeper: list[tuple[int, TokenTrie, float, int, int]] = []  # … row before, token
-        for row, (context, node, total) in enumerate(front):
-            for position in node.ends:
-                totals[context][position] = total
-            for token, child in node.children.items():
-                deeper.append((context, child, total + float(log_probs[row, token]), row, token))
-        for leaf in (d for d in deeper if not d[1].children):
-            for position in leaf[1].ends:
-                totals[leaf[0]][position] = leaf[2]
-        inner = [d for d in deeper if d[1].children]
-        for first in range(0, len(inner), self.max_batch):
-            some = inner[first : first + self.max_batch]
-            below = tensors.select([row for *_, row, _ in some])
-            tokens = torch.tensor([token for *_, token in some], device=self.model.device)
-            after = self.model.step(tokens, below)
-            self._score_level([(c, n, t) for c, n, t, _, _ in some], below, after, totals)
 
     def _decode(
         self,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aegir_dspy.rwkv.model import RWKV7
+from aegir_dspy.rwkv.decoding import Backend
 from aegir_dspy.rwkv.state import StateTensors
 
 __all__ = ["ContinuationScorer"]
@@ -36,18 +36,17 @@ class ContinuationScorer:
 
     Args:
         model: the language model.
-        continuations: token ids of each; none may be empty or continue another one (end them with an
-            end token to be sure).
+        continuations: token ids of each; an empty one scores 0.
         batch: most states stepped at once; bounds memory.
     """
 
-    def __init__(self, model: RWKV7, continuations: Sequence[Sequence[int]], batch: int = 2048) -> None:
+    def __init__(self, model: Backend, continuations: Sequence[Sequence[int]], batch: int = 2048) -> None:
         self.model = model
         self.count = len(continuations)
         self.levels = _levels([tuple(c) for c in continuations], model.device)
         self.columns = max(1, batch // max(1, self.count))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def score(self, states: StateTensors, hidden: Tensor) -> Tensor:
         """(C, continuations) float32 log-probabilities.
 
@@ -66,7 +65,7 @@ class ContinuationScorer:
         scores = torch.zeros(streams, self.count, device=device)
         so_far = torch.zeros(streams, 1, device=device)  # (C, nodes of the level)
         for level in self.levels:
-            log_p = self.model.head(hidden).float().log_softmax(-1).view(*so_far.shape, -1)
+            log_p = self.model.logits(hidden).float().log_softmax(-1).view(*so_far.shape, -1)
             ended = so_far[:, level.leaf_parent] + log_p[:, level.leaf_parent, level.leaf_token]
             scores[:, level.leaf] = ended
             if not len(level.token):

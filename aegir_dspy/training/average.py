@@ -41,5 +41,5 @@ def average(bundles: Sequence[Bundle]) -> Bundle:
         for modules in ([b.model for b in bundles], [b.head for b in bundles]):
             states = [module.state_dict() for module in modules]
             mean = {name: sum(s[name].double() for s in states) / len(states) for name in states[0]}
-            modules[0].load_state_dict({name: t.float() for name, t in mean.items()})  # type: ignore[union-attr]
-    return replace(first, config=replace(first.config, temperatures=None))
+            modules[0].load_state_dict({name: t.float() for name, t in mean.items()})
+    return replace(first, config=replace(first.config, temperatures={}))
