@@ -13,7 +13,7 @@ import dspy
 import pytest
 import torch
 
-from aegir_dspy.adapters import _fields
+from aegir_dspy.adapters.dspy_lm import fields
 from aegir_dspy.adapters.dspy_lm import AegirEngine, CompactAdapter, CompactParseError, lm
 from aegir_dspy.errors import CheckpointError
 from aegir_dspy.rwkv import RWKV7, GenerationConfig, Geometry, save_weights
@@ -92,7 +92,7 @@ def test_prompt_is_compact_and_follows_the_serialization():
 
 
 def test_separators_are_those_of_tables():
-    ours = [_fields.ANSWER, _fields.COLUMN, _fields.VALUE, _fields.HEADER]
+    ours = [fields.ANSWER, fields.COLUMN, fields.VALUE, fields.HEADER]
     theirs = [serialize.ANSWER_END, serialize.COLUMN_END, serialize.VALUE_END, serialize.HEADER_END]
     assert ours == [mark.decode() for mark in theirs]
 

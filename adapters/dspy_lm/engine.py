@@ -1,4 +1,4 @@
-"""DSPy on the local engine: `lm` makes a `dspy.LM`, `CompactAdapter` speaks to byte-level specialists.
+"""DSPy on the local engine: `lm` makes a `dspy.LM` of a checkpoint.
 
 Two things are kept apart on purpose. The checkpoint's hash is part of the model string, because DSPy's
 cache knows nothing else about an engine. And an engine is never copied: DSPy's optimizers deep-copy
@@ -33,13 +33,12 @@ from dspy.lm15 import (
     Usage,
 )
 
-from aegir_dspy.adapters._fields import Field, planned_fields, prompt_of
-from aegir_dspy.adapters.compact import CompactAdapter, CompactParseError
+from aegir_dspy.adapters.dspy_lm.fields import Field, planned_fields, prompt_of
 from aegir_dspy.errors import AegirError, CheckpointError, InputError
 from aegir_dspy.rwkv import Engine, Generation, GenerationConfig, State
 from aegir_dspy.rwkv.checkpoint import file_sha256
 
-__all__ = ["AegirAsyncEngine", "AegirEngine", "CompactAdapter", "CompactParseError", "lm"]
+__all__ = ["AegirAsyncEngine", "AegirEngine", "lm"]
 
 _LOADED: WeakValueDictionary[str, Engine] = WeakValueDictionary()
 _MAX_TOKENS = 128

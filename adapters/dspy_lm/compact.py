@@ -20,7 +20,7 @@ from dspy.lm15 import Config, Message, Request, Response
 from dspy.signatures.signature import Signature
 from dspy.utils.exceptions import AdapterParseError
 
-from aegir_dspy.adapters._fields import ANSWER, COLUMN, EXTENSION, HEADER, VALUE
+from aegir_dspy.adapters.dspy_lm.fields import ANSWER, COLUMN, EXTENSION, HEADER, VALUE
 from aegir_dspy.errors import InputError
 
 __all__ = ["CompactAdapter", "CompactParseError"]

@@ -1,0 +1,6 @@
+"""DSPy on the local engine: `lm` makes a `dspy.LM`, `CompactAdapter` speaks to byte-level specialists."""
+
+from aegir_dspy.adapters.dspy_lm.compact import CompactAdapter, CompactParseError
+from aegir_dspy.adapters.dspy_lm.engine import AegirAsyncEngine, AegirEngine, lm
+
+__all__ = ["AegirAsyncEngine", "AegirEngine", "CompactAdapter", "CompactParseError", "lm"]
