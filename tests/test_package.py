@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "annotator": {"latent", "ontology", "tables"},
     "training": {"annotator", "latent", "rwkv", "tables"},
     "orchestrator": {"annotator", "latent", "verifier", "tables"},
-    "adapters.dspy_lm": {"latent", "rwkv"},
+    "adapters.dspy_lm": {"latent", "rwkv", "tables"},
     "swarm": {"orchestrator", "verifier", "latent", "tables", "adapters.dspy_lm"},
     "adapters": {"swarm"},
     "optimizers": {"swarm", "adapters", "verifier", "latent", "rwkv"},
