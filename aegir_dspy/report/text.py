@@ -36,8 +36,10 @@ def render_result(prediction: Any, console: Console) -> None:
 
 def _table(table: TableAnnotation) -> RenderableType:
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title, justify in (("#", "right"), ("column", "left"), ("type", "left"), ("confidence", "right")):
-        grid.add_column(title, justify=justify, overflow="fold", header_style="bold")  # type: ignore[arg-type]
+    grid.add_column("#", justify="right", header_style="bold")
+    grid.add_column("column", overflow="fold", max_width=32, header_style="bold")
+    grid.add_column("type", no_wrap=True, header_style="bold")
+    grid.add_column("confidence", justify="right", no_wrap=True, header_style="bold")
     grid.add_column("sample values", overflow="ellipsis", no_wrap=True, header_style="bold")
     for column in table.columns:
         grid.add_row(*_row(column))

@@ -74,7 +74,7 @@ class TypesConfig:
     columns: int = 64
     fused: float = 0.6
     context: int = 8
-    header_share: float = 0.2
+    header_share: float = 0.3
     text_weight: float = 0.2
     smoothing: float = 0.05
     dropout: float = 0.2
