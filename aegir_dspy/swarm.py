@@ -2,6 +2,9 @@
 
 Specialists read every column once, in parallel; the primary reads each column again from the fused states
 of its context and answers within the vocabulary, with calibrated confidence or not at all.
+
+With a signature of one's own the same happens to one of its inputs: specialists read the elements of that
+input, their states are fused, the primary answers from the fused state.
 """
 
 from __future__ import annotations
@@ -11,17 +14,20 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import dspy
 
 from aegir_dspy._version import __version__
+from aegir_dspy.adapters import dspy_lm
 from aegir_dspy.annotator.annotation import TableAnnotation
-from aegir_dspy.annotator.bundle import Bundle, default_bundle, load_bundle
+from aegir_dspy.annotator.bundle import DEFAULT_FILE, Bundle, default_bundle, load_bundle
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.errors import CheckpointError, FailureRecord, InputError
 from aegir_dspy.ontology.vocabulary import VOCABULARIES, Label, Vocabulary, load_vocabulary
+from aegir_dspy.specialist import fuse_shards
 from aegir_dspy.tables import Table, TableSet, read_tables
 from aegir_dspy.tables.context import ContextConfig
 
@@ -78,27 +84,76 @@ class Usage:
 
 
 class Swarm(dspy.Module):  # type: ignore[misc]
-    """A swarm of small recurrent specialists for tables.
+    """A swarm of small recurrent specialists, for tables or for a signature of one's own.
 
-    >>> swarm = Swarm()
-    >>> out = swarm(tables="orders.csv")
+    >>> out = Swarm()(tables="orders.csv")
     >>> out.annotations[0].columns[0].type
+    >>> qa = Swarm("documents: list[str], question -> answer", primary="rwkv7.pth", shard="documents")
+    >>> qa(documents=[...], question="...").answer
 
-    The prediction has the fields annotations (list of `TableAnnotation`), relations, elements,
-    composition, score, failures (list of `FailureRecord`), usage and identity.
+    For tables the prediction has the fields annotations (list of `TableAnnotation`), relations, elements,
+    composition, score, failures (list of `FailureRecord`), usage and identity; otherwise those of the
+    signature and usage.
 
     Args:
+        signature: None for tables.
+        shard: the list-valued input that specialists read, one element each.
+        primary: path of the checkpoint that answers; by default the weights that ship.
+        specialists: paths of the checkpoints that read; by default the primary's.
         config: see `SwarmConfig`; keyword arguments replace single fields of it.
 
     Raises:
         VocabularyError, CheckpointError: the vocabulary or the weights cannot be used.
+        InputError: the shard is no input of the signature.
     """
 
-    def __init__(self, config: SwarmConfig | None = None, **fields: Any) -> None:
+    def __init__(
+        self,
+        signature: str | type[dspy.Signature] | None = None,
+        *,
+        shard: str | None = None,
+        primary: str | Path | None = None,
+        specialists: Sequence[str | Path] = (),
+        config: SwarmConfig | None = None,
+        **fields: Any,
+    ) -> None:
         super().__init__()
-        self._configure(replace(config or SwarmConfig(), **fields))
+        self._signature = None if signature is None else dspy.ensure_signature(signature)
+        self._shard = shard
+        if self._signature is None:
+            self._configure(replace(config or SwarmConfig(), **fields))
+            return
+        self._config = replace(config or SwarmConfig(), **fields)
+        if shard not in self._signature.input_fields:
+            raise InputError(
+                f"expected shard to be one of {list(self._signature.input_fields)}, found {shard!r}"
+            )
+        path = primary or str(files("aegir_dspy.assets") / DEFAULT_FILE)
+        self._lm = dspy_lm.lm(path, device=self._config.device)
+        readers = [dspy_lm.lm(one, device=self._config.device) for one in specialists] or [self._lm]
+        self._specialists = [reader.engine.engine for reader in readers]
+        self.primary = dspy.Predict(self._signature.delete(shard))
 
-    def forward(
+    def forward(self, **inputs: Any) -> dspy.Prediction:
+        """Annotate ``tables``, or answer the inputs of the signature."""
+        return self._annotate(**inputs) if self._signature is None else self._answer(**inputs)
+
+    async def aforward(self, **inputs: Any) -> dspy.Prediction:
+        """`forward` in a thread of its own."""
+        return await asyncio.to_thread(self.forward, **inputs)
+
+    def _answer(self, **inputs: Any) -> dspy.Prediction:
+        """Read the shards, fuse, let the primary answer from the fused state."""
+        began = time.monotonic()
+        parts = [str(part) for part in inputs.pop(self._shard)]
+        state = fuse_shards(self._specialists, str(self._shard), parts)
+        with dspy.context(lm=self._lm, adapter=dspy_lm.CompactAdapter(latent=state)):
+            prediction = self.primary(**inputs)
+        seconds = round(time.monotonic() - began, 3)
+        prediction.usage = Usage(len(parts), 2, len(parts) + 1, state.tokens, seconds)
+        return prediction
+
+    def _annotate(
         self, tables: Tables, on_table: Callable[[TableAnnotation], None] | None = None
     ) -> dspy.Prediction:
         """Annotate tables.
@@ -126,10 +181,6 @@ class Swarm(dspy.Module):  # type: ignore[misc]
             usage=self._usage(annotations, tokens, time.monotonic() - began),
             identity=self.identity(given.tables),
         )
-
-    async def aforward(self, tables: Tables) -> dspy.Prediction:
-        """`forward` in a thread of its own."""
-        return await asyncio.to_thread(self.forward, tables)
 
     @property
     def config(self) -> SwarmConfig:
@@ -159,6 +210,8 @@ class Swarm(dspy.Module):  # type: ignore[misc]
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
         """Predictors' state as DSPy keeps it, and the swarm's configuration with its checkpoint's hash."""
         state: dict[str, Any] = super().dump_state(json_mode=json_mode)
+        if self._signature is not None:
+            return state
         own = {
             "config": {**asdict(self._config), "vocabulary": _portable(self._config.vocabulary)},
             "checkpoint_sha256": self._annotator.bundle.sha256,
@@ -167,6 +220,9 @@ class Swarm(dspy.Module):  # type: ignore[misc]
 
     def load_state(self, state: dict[str, Any], *, allow_unsafe_lm_state: bool = False) -> None:
         """Inverse of `dump_state`. Raises CheckpointError when the weights are not the ones saved with."""
+        if self._signature is not None:
+            super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
+            return
         state = dict(state)
         own = state.pop("aegir.swarm")
         config = own["config"]

@@ -22,6 +22,7 @@ from dspy.utils.exceptions import AdapterParseError
 
 from aegir_dspy.adapters.dspy_lm.fields import ANSWER, COLUMN, EXTENSION, HEADER, VALUE
 from aegir_dspy.errors import InputError
+from aegir_dspy.rwkv import State
 
 __all__ = ["CompactAdapter", "CompactParseError"]
 
@@ -44,7 +45,16 @@ class CompactParseError(AdapterParseError):  # type: ignore[misc]
 
 
 class CompactAdapter(dspy.Adapter):  # type: ignore[misc]
-    """See the module's documentation. Works with any LM; only ours is constrained and reads raw bytes."""
+    """See the module's documentation. Works with any LM; only ours is constrained and reads raw bytes.
+
+    Args:
+        latent: the state the engine starts from, what others have read. Its digest is part of the request,
+            so answers from different states are different entries of DSPy's cache.
+    """
+
+    def __init__(self, latent: State | None = None) -> None:
+        super().__init__()
+        self.latent = latent
 
     def __call__(
         self,
@@ -115,7 +125,12 @@ class CompactAdapter(dspy.Adapter):  # type: ignore[misc]
         if getattr(getattr(lm, "engine", None), "reads_fields", False):
             schema = {"type": "object", "properties": _schema(signature)}
             format_ = {"type": "json_schema", "name": "answer", "schema": schema}
-            config = replace(config, response_format=format_, extensions={EXTENSION: {"layout": "compact"}})
+            extension = {"layout": "compact"}
+            if self.latent is not None:
+                extension["latent"] = lm.engine.remember(self.latent)
+            config = replace(config, response_format=format_, extensions={EXTENSION: extension})
+        elif self.latent is not None:
+            raise InputError(f"expected a local engine to take a state, found {lm.model}: use aegir_dspy.lm")
         request = _request(lm.model, self.format(signature, demos, inputs), config)
         count = options.get("n") or 1
         if count == 1:

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import json
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -33,8 +33,8 @@ from dspy.lm15 import (
     Usage,
 )
 
-from aegir_dspy.adapters.dspy_lm.fields import Field, planned_fields, prompt_of
-from aegir_dspy.errors import AegirError, CheckpointError, InputError
+from aegir_dspy.adapters.dspy_lm.fields import EXTENSION, Field, planned_fields, prompt_of
+from aegir_dspy.errors import AegirError, CheckpointError, InputError, StateError
 from aegir_dspy.rwkv import Engine, Generation, GenerationConfig, State
 from aegir_dspy.rwkv.checkpoint import file_sha256
 
@@ -42,6 +42,7 @@ __all__ = ["AegirAsyncEngine", "AegirEngine", "lm"]
 
 _LOADED: WeakValueDictionary[str, Engine] = WeakValueDictionary()
 _MAX_TOKENS = 128
+_KEPT_STATES = 64  # remembered for requests by their digest
 
 
 def lm(
@@ -101,8 +102,23 @@ class AegirEngine:
             if source[key] != usual
         )
         self.model = f"aegir/{name}@{self.engine.identity.checkpoint[:12]}{variant}"
+        self._latent: OrderedDict[str, State] = OrderedDict()
         self._repeats: Counter[str] = Counter()
         self._lock = threading.Lock()
+
+    def remember(self, state: State) -> str:
+        """Keep a state for requests that name its digest; the oldest ones go when there are many.
+
+        Raises StateError when the state is another model's.
+        """
+        self.engine.identity.require(state.identity)
+        digest = state.digest
+        with self._lock:
+            self._latent[digest] = state
+            self._latent.move_to_end(digest)
+            while len(self._latent) > _KEPT_STATES:
+                self._latent.popitem(last=False)
+        return digest
 
     def complete(self, request: Request) -> Response:
         """Answer one request."""
@@ -156,7 +172,7 @@ class AegirEngine:
 
     def _decode(self, request: Request) -> Iterator[str | Response]:
         """Decode field by field: what is fixed is only read, what is open is generated."""
-        text, state, done = "", None, []
+        text, state, done = "", self._start(request), []
         fixed, seed = prompt_of(request), self._seed(request)
         for field in planned_fields(request):
             config = self._config(request, field, seed)
@@ -171,6 +187,15 @@ class AegirEngine:
             if not field.live:
                 yield written
         yield self._response(request, text, done)
+
+    def _start(self, request: Request) -> State | None:
+        """The remembered state a request names, or None."""
+        digest = ((request.config.extensions or {}).get(EXTENSION) or {}).get("latent")
+        if digest is None:
+            return None
+        if digest not in self._latent:
+            raise StateError(f"expected a remembered state {digest[:12]}, found none: read its source again")
+        return self._latent[digest]
 
     def _config(self, request: Request, field: Field, seed: int) -> GenerationConfig:
         config = request.config
