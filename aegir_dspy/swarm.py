@@ -136,17 +136,21 @@ class Swarm(dspy.Module):  # type: ignore[misc]
 
     def forward(self, **inputs: Any) -> dspy.Prediction:
         """Annotate ``tables``, or answer the inputs of the signature."""
-        return self._annotate(**inputs) if self._signature is None else self._answer(**inputs)
+        return self._run(**inputs)
 
     async def aforward(self, **inputs: Any) -> dspy.Prediction:
         """`forward` in a thread of its own."""
-        return await asyncio.to_thread(self.forward, **inputs)
+        return await asyncio.to_thread(self._run, **inputs)
+
+    def _run(self, **inputs: Any) -> dspy.Prediction:
+        return self._annotate(**inputs) if self._signature is None else self._answer(**inputs)
 
     def _answer(self, **inputs: Any) -> dspy.Prediction:
         """Read the shards, fuse, let the primary answer from the fused state."""
         began = time.monotonic()
-        parts = [str(part) for part in inputs.pop(self._shard)]
-        state = fuse_shards(self._specialists, str(self._shard), parts)
+        shard = str(self._shard)
+        parts = [str(part) for part in inputs.pop(shard)]
+        state = fuse_shards(self._specialists, shard, parts)
         with dspy.context(lm=self._lm, adapter=dspy_lm.CompactAdapter(latent=state)):
             prediction = self.primary(**inputs)
         seconds = round(time.monotonic() - began, 3)
