@@ -50,10 +50,18 @@ def wkv_prefill(
     k = b = 0 leaves the state as it is, which is how ragged streams are padded.
     Returns y (B, T, H, V) and the state after T tokens.
     """
+    arguments = (r, log_w, k, v, a, b, state)
+    needs_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in arguments)
+    serial = not needs_gradient and r.device.type == "cpu" and r.shape[1] <= _SERIAL_UP_TO
+    with torch.autocast(r.device.type, enabled=False):  # states stay float32 whatever the layers run in
+        return _wkv_serial(*arguments) if serial else _wkv_chunks(*arguments)
+
+
+def _wkv_chunks(
+    r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`wkv_prefill` chunk by chunk."""
     length = r.shape[1]
-    needs_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (r, k, v, state))
-    if not needs_gradient and r.device.type == "cpu" and length <= _SERIAL_UP_TO:
-        return _wkv_serial(r, log_w, k, v, a, b, state)
     r, log_w, k, v, a, b = (_chunked(x) for x in (r, log_w, k, v, a, b))  # (B, H, n, C, N)
     transition, update, out_state, out_local = _chunk_terms(r, log_w, k, v, a, b)
     starts = []  # state before each chunk
@@ -71,8 +79,8 @@ def _wkv_serial(
 ) -> tuple[Tensor, Tensor]:
     """`wkv_prefill` token by token in one buffer; same shapes, no gradients."""
     batch, length, heads, size = r.shape
-    y = torch.empty(length, batch * heads, 1, size)
-    read = torch.empty(batch * heads, 1, size)
+    y = r.new_empty(length, batch * heads, 1, size)
+    read = r.new_empty(batch * heads, 1, size)
     walk = [x.transpose(0, 1).reshape(length, batch * heads, size) for x in (r, log_w.exp(), k, v, a, b)]
     matrix = state.reshape(batch * heads, size, size).clone()
     for t, (r_t, w_t, k_t, v_t, a_t, b_t) in enumerate(zip(*(x.unbind(0) for x in walk), strict=True)):
