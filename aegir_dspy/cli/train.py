@@ -64,12 +64,19 @@ def types(
     corpus: Annotated[Path, typer.Option(help="Folder of parquet shards with unlabelled tables.")],
     run: Run,
     out: Annotated[Path, typer.Option(help="Weights to write, .safetensors.")],
-    minutes: Annotated[float, typer.Option(help="Training time.")] = 25.0,
+    start: Annotated[
+        Path | None, typer.Option(help="An annotator to start from, instead of the pre-trained model.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="Training time; pauses do not count.")] = 24.0,
+    lr: Annotated[float, typer.Option(min=0.0, help="Peak learning rate.")] = 1e-3,
     max_steps: Annotated[int, typer.Option(min=0, help="0: no limit.")] = 0,
     threads: Threads = 2,
     seed: Seed = 0,
 ) -> None:
-    """Train column types on the pre-trained weights of the run, calibrate on dev, write the weights."""
+    """Train column types on the pre-trained weights of the run, calibrate on dev, write the weights.
+
+    Continues a run found in the folder.
+    """
     import torch
 
     from aegir_dspy.training.column_types import TypesConfig
@@ -83,10 +90,10 @@ def types(
         )
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    config = TypesConfig(minutes=minutes, max_steps=max_steps, seed=seed)
-    report = train_and_write(
-        pretrained, data, list(load_corpus(corpus)), config, run, out, _metrics(run / "types.jsonl")
-    )
+    optimizer = replace(TypesConfig().optimizer, lr=lr)
+    config = TypesConfig(minutes=minutes, max_steps=max_steps, seed=seed, optimizer=optimizer)
+    metrics = _metrics(run / "types.jsonl")
+    report = train_and_write(pretrained, data, list(load_corpus(corpus)), config, run, out, metrics, start)
     typer.echo(json.dumps(report, indent=1))
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from aegir_dspy.annotator.bundle import Bundle
 from aegir_dspy.annotator.head import ColumnHead
 from aegir_dspy.latent.fusion import fuse_tensors
 from aegir_dspy.latent.specialist import read_pieces, span_features
@@ -34,6 +35,7 @@ from aegir_dspy.training.corpus import normalise_header, reading_streams
 from aegir_dspy.training.labels import LabelSpace, group_loss
 from aegir_dspy.training.optimize import OptimizerConfig, ScheduledAdamW
 from aegir_dspy.training.pretrain import next_byte_loss
+from aegir_dspy.training.progress import load_progress, save_progress
 from aegir_dspy.training.segments import NO_LABEL, Segment, collate, length_batches, make_stream
 
 __all__ = ["Example", "TypesConfig", "TypesModel", "train_types"]
@@ -82,6 +84,7 @@ class TypesConfig:
     stream_bytes: int = 640
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-3, weight_decay=0.05)
     serialize: SerializeConfig = SerializeConfig()
+    checkpoint_every: int = 100
 
 
 @dataclass(frozen=True)
@@ -101,31 +104,40 @@ def train_types(
     folder: Path,
     report: Callable[[dict[str, float]], None] = lambda _: None,
     label_sets: Mapping[str, Sequence[str]] | None = None,
+    start: Bundle | None = None,
 ) -> TypesModel:
-    """Fine-tune a pre-trained checkpoint.
+    """Fine-tune a pre-trained checkpoint; continues a run found in the folder.
 
     Args:
         pretrained: what `aegir_dspy.training.pretrain.pretrain` wrote.
         examples: name → (tables, share of the fused batches they get).
         corpus: unlabelled tables to rehearse header classes on.
         label_sets: all labels by set name; by default those that occur in `examples`.
-        folder: where the configuration is written down.
+        folder: where the configuration and `types.pt` are kept.
+        start: an annotator to start from instead of the pre-trained model; labels it knows keep their rows.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "types.json").write_text(json.dumps(asdict(config), indent=1))
     torch.manual_seed(config.seed)
     trained, classes = _start(pretrained, label_sets or _occurring(examples), config)
-    rng = random.Random(config.seed)
+    if start is not None:
+        _take_over(trained, start)
     optimizer = ScheduledAdamW([*trained.model.parameters(), *trained.head.parameters()], config.optimizer)
+    path = folder / "types.pt"
+    step, spent = load_progress(path, trained.model, trained.head, optimizer) if path.exists() else (0, 0.0)
+    rng = random.Random(config.seed * 1_000_003 + step)
     steps = _Steps(trained, examples, corpus, classes, config, rng)
-    step, began = 0, time.monotonic()
-    while (progress := _progress(config, step, time.monotonic() - began)) < 1:
+    while (progress := _progress(config, step, spent)) < 1:
+        began = time.monotonic()
         kind = "fused" if rng.random() < config.fused else "stream"
         with torch.autocast("cpu", torch.bfloat16):
             loss = steps.fused() if kind == "fused" else steps.stream()
         optimizer.step(loss, progress)
-        step += 1
-        report({"step": step, "minutes": (time.monotonic() - began) / 60, kind: loss.item()})
+        step, spent = step + 1, spent + time.monotonic() - began
+        report({"step": step, "minutes": spent / 60, kind: loss.item()})
+        if step % config.checkpoint_every == 0:
+            save_progress(path, trained.model, trained.head, optimizer, step, spent)
+    save_progress(path, trained.model, trained.head, optimizer, step, spent)
     trained.head.eval()
     trained.model.eval()
     return trained
@@ -299,6 +311,17 @@ def _start(
             if (known := by_header.get(normalise_header(label))) is not None:
                 head.classify.weight[row] = content["head"]["classify.weight"][known]
     return TypesModel(model, head, space), classes
+
+
+def _take_over(trained: TypesModel, start: Bundle) -> None:
+    """Copy an annotator's weights, and the head's rows of the labels both know."""
+    rows = trained.space.rows()
+    known = [(old, rows[label]) for old, label in enumerate(start.config.labels) if label in rows]
+    trained.model.load_state_dict({name: t.float() for name, t in start.model.state_dict().items()})
+    old, new = (list(part) for part in zip(*known, strict=True)) if known else ([], [])
+    with torch.no_grad():
+        trained.head.classify.weight[new] = start.head.classify.weight[old].float()
+        trained.head.classify.bias[new] = start.head.classify.bias[old].float()
 
 
 def _occurring(examples: Mapping[str, tuple[Sequence[Example], float]]) -> dict[str, list[str]]:

@@ -37,10 +37,16 @@ def train_and_write(
     run: Path,
     out: Path,
     metrics: Callable[[dict[str, float]], None],
+    start: Path | None = None,
 ) -> dict[str, Any]:
-    """Train, calibrate on the dev hosts, write `out` and `out` with suffix .json. Returns the report."""
+    """Train, calibrate on the dev hosts, write `out` and `out` with suffix .json. Returns the report.
+
+    `start` is an annotator to start from instead of the pre-trained model.
+    """
     examples = gather_examples(data, config.seed)
-    trained = train_types(pretrained, examples, corpus, config, run, metrics, label_sets(examples))
+    sets = label_sets(examples)
+    first = None if start is None else load_bundle(start, dtype=torch.float32)
+    trained = train_types(pretrained, examples, corpus, config, run, metrics, sets, first)
     _write(trained, config, out)
     columns = {name: _labelled(tables) for name, (tables, _) in examples.items()}
     about = {"config": asdict(config), "columns": columns}

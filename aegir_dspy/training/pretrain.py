@@ -27,6 +27,7 @@ from aegir_dspy.tables.serialize import SerializeConfig
 from aegir_dspy.tables.table import Table
 from aegir_dspy.training.corpus import header_classes, reading_streams
 from aegir_dspy.training.optimize import OptimizerConfig, ScheduledAdamW
+from aegir_dspy.training.progress import load_progress, save_progress
 from aegir_dspy.training.segments import NO_LABEL, Batch, collate, length_batches
 
 __all__ = ["PretrainConfig", "next_byte_loss", "pretrain"]
@@ -75,7 +76,7 @@ def pretrain(
     optimizer = ScheduledAdamW([*model.parameters(), *head.parameters()], config.optimizer)
     step, spent = 0, 0.0
     if path.exists():
-        step, spent = _resume(path, model, head, optimizer)
+        step, spent = load_progress(path, model, head, optimizer)
     rng = random.Random(config.seed * 1_000_003 + step)
     streams = reading_streams(tables, classes, config.serialize, config.stream_bytes, rng)
     for group in length_batches(streams, config.batch_tokens, rng):
@@ -98,8 +99,8 @@ def pretrain(
             }
         )
         if step % config.checkpoint_every == 0:
-            _save(path, model, head, optimizer, classes, step, spent)
-    _save(path, model, head, optimizer, classes, step, spent)
+            save_progress(path, model, head, optimizer, step, spent, classes)
+    save_progress(path, model, head, optimizer, step, spent, classes)
     return path
 
 
@@ -126,34 +127,3 @@ def _losses(model: RWKV7, head: ColumnHead, batch: Batch) -> tuple[Tensor, Tenso
 def _progress(config: PretrainConfig, step: int, spent: float) -> float:
     by_time = spent / (60 * config.minutes)
     return max(by_time, step / config.max_steps) if config.max_steps else by_time
-
-
-def _save(
-    path: Path,
-    model: RWKV7,
-    head: ColumnHead,
-    optimizer: ScheduledAdamW,
-    classes: list[str],
-    step: int,
-    spent: float,
-) -> None:
-    content = {
-        "geometry": model.geometry.to_json(),
-        "model": model.state_dict(),
-        "head": head.state_dict(),
-        "adam": optimizer.adam.state_dict(),
-        "classes": classes,
-        "step": step,
-        "spent": spent,
-    }
-    temporary = path.with_suffix(".tmp")
-    torch.save(content, temporary)
-    temporary.replace(path)
-
-
-def _resume(path: Path, model: RWKV7, head: ColumnHead, optimizer: ScheduledAdamW) -> tuple[int, float]:
-    content = torch.load(path, weights_only=True)
-    model.load_state_dict(content["model"])
-    head.load_state_dict(content["head"])
-    optimizer.adam.load_state_dict(content["adam"])
-    return int(content["step"]), float(content["spent"])
