@@ -8,17 +8,21 @@ cells look like values. Row patterns are widths only here, types those of `infer
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from itertools import product
 
 from aegir_dspy.tables.infer import cell_type
 from aegir_dspy.tables.parsing import Dialect, parse
 
-__all__ = ["detect_dialect"]
+__all__ = ["TABLE_SUFFIXES", "detect_dialect"]
 
 # The most usual first: a tie goes to the earlier one.
-_DELIMITERS = (",", ";", "\t", "|", "||", "\\|", "::", "~", "^", "\x01", "\x1f", ":", " ")
-_BY_SUFFIX = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|", ".ssv": ";"}
+_DELIMITERS = (",", ";", "\t", "||", "\\|", "|", "::", "~", "^", "\x01", "\x1f", ":", " ")
+# Common in prose as well, so rows must agree on how many there are.
+_PROSE = " :"
+_LEAST_SCORE, _LEAST_AGREEMENT = 0.01, 0.8
+TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|", ".ssv": ";"}
 _SEP_LINE = re.compile(r"[\"']?sep=(.)[\"']?(?:\r\n|\n|\r)", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_][\w .'/&()%-]*")
 _SAMPLE_CHARS = 1 << 16
@@ -37,8 +41,8 @@ def detect_dialect(text: str, suffix: str = "") -> tuple[Dialect, int]:
     else:
         delimiters = _present(text[:_SAMPLE_CHARS])
     sample, whole = text[:_SAMPLE_CHARS], len(text) <= _SAMPLE_CHARS
-    usual = _BY_SUFFIX.get(suffix, ",")
-    best, best_score = Dialect(usual, *_quoting(sample, usual)[0]), 0.0
+    usual = TABLE_SUFFIXES.get(suffix, ",")
+    best, best_score = Dialect(usual, *_quoting(sample, usual)[0]), _LEAST_SCORE
     for delimiter in delimiters:
         for quote, escape in _quoting(sample, delimiter):
             dialect = Dialect(delimiter, quote, escape)
@@ -57,8 +61,13 @@ def _present(sample: str) -> tuple[str, ...]:
 
 def _quoting(sample: str, delimiter: str) -> list[tuple[str, str]]:
     """The pairs of quote and escape character worth trying: those that occur where they would have to."""
-    edge = re.escape(delimiter)
-    quotes = [q for q in "\"'" if re.search(rf"(?:^|{edge}) *{q}", sample, re.MULTILINE)]
+    edge, blanks = re.escape(delimiter), "" if delimiter[0] == " " else " *"
+    quotes = [
+        q
+        for q in "\"'"
+        if re.search(rf"(?:^|{edge}){blanks}{q}", sample, re.MULTILINE)
+        and re.search(rf"{q}{blanks}(?:{edge}|$)", sample, re.MULTILINE)
+    ]
     escapes = ["", "\\"] if re.search(r"\\[\"']", sample) else [""]
     return [*product(quotes, escapes), ("", "")] if "'" in quotes else [*product(quotes or ['"'], escapes)]
 
@@ -69,12 +78,24 @@ def _score(sample: str, dialect: Dialect, whole: bool) -> float:
     rows = [row for index in range(count) if (row := parsed[index]) != [""]]
     if not rows or max(map(len, rows)) == 1:
         return 0.0
-    widths = Counter(map(len, rows))
+    widths = _widths(rows)
+    if dialect.delimiter in _PROSE and max(widths.values()) < _LEAST_AGREEMENT * len(rows):
+        return 0.0
     pattern = sum(count * (width - 1) / width for width, count in widths.items()) / len(rows) / len(widths)
     cells = [cell for row in rows for cell in row]
     step = max(1, len(cells) // _SAMPLE_CELLS)
     kinds = [_looks_like_value(cell, dialect) for cell in cells[::step]]
     return pattern * max(1e-3, sum(kinds) / len(kinds))
+
+
+def _widths(rows: list[list[str]]) -> Counter[int]:
+    """How often each number of cells occurs, columns without any value left out.
+
+    Every second column is such a one where ``::`` is taken for two delimiters.
+    """
+    live = {index for row in rows for index, cell in enumerate(row) if cell.strip()}
+    dead = [index for index in range(max(map(len, rows))) if index not in live]
+    return Counter(max(1, len(row) - bisect_left(dead, len(row))) for row in rows)
 
 
 def _looks_like_value(cell: str, dialect: Dialect) -> bool:

@@ -53,22 +53,32 @@ _WORD = re.compile(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*")
 _SAMPLE = 1 << 15
 
 
-def detect_encoding(sample: bytes) -> str:
-    """The encoding of a sample: byte order mark, UTF-16 by its zeros, UTF-8, then statistics."""
+def detect_encoding(head: bytes, *more: bytes) -> str:
+    """The encoding of parts of a file: byte order mark, UTF-16 by its zeros, UTF-8, then statistics.
+
+    Args:
+        head: the beginning of the file.
+        more: parts from further inside; like the head, each may end inside a character.
+    """
+    sample = b"".join([head, *more])
     for bom, name in _BOMS:
         if sample.startswith(bom):
             return name
     even, odd = sample[0:4096:2].count(0), sample[1:4096:2].count(0)
     if max(even, odd) > 0.3 * len(sample[:4096:2]) and min(even, odd) < 0.1 * max(even, odd):
         return "utf-16-le" if odd > even else "utf-16-be"
-    return "utf-8" if _is_utf8(sample) else _guess(sample)
+    return "utf-8" if all(map(_is_utf8, (head, *more))) else _guess(sample)
 
 
-def _is_utf8(sample: bytes) -> bool:
+def _is_utf8(part: bytes) -> bool:
     """Valid but for a cut end, or nearly so: stray bytes among many valid sequences are damage."""
-    text = sample.decode("utf-8", "replace")
-    broken = text[:-1].count("\ufffd")
-    return broken == 0 or len(re.findall(r"[^\x00-\x7f\ufffd]", text)) > 20 * broken
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(part)
+    except UnicodeDecodeError:
+        text = part.decode("utf-8", "replace")
+        broken = text.count("\ufffd") - part.count("\ufffd".encode())
+        return len(re.findall(r"[^\x00-\x7f\ufffd]", text)) > 20 * broken
+    return True
 
 
 def _guess(sample: bytes) -> str:

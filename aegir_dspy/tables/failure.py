@@ -9,22 +9,27 @@ from aegir_dspy.errors import FailureRecord
 __all__ = ["Unreadable", "failure"]
 
 
+_EVIDENCE = 200  # characters of a line that are quoted
+
+
 class Unreadable(Exception):
     """Raised inside a reader, turned into a `FailureRecord` by `read_tables`; never reaches a caller.
 
     Attributes:
-        line: 1-based line of a text file where it was noticed, where one is known.
+        line: 1-based line of the file where it was noticed; the first where none is known.
         failure_class: one of the classes of `FailureRecord`.
+        text: what stands on that line, where it tells more than the reason.
     """
 
-    def __init__(self, reason: str, *, line: int | None = None, failure_class: str = "parse") -> None:
+    def __init__(self, reason: str, *, line: int = 1, failure_class: str = "parse", text: str = "") -> None:
         super().__init__(reason)
-        self.line, self.failure_class = line, failure_class
+        self.line, self.failure_class, self.text = line, failure_class, text
 
 
 def failure(path: Path | str, reader: str, error: Exception) -> FailureRecord:
     """The record of a file that could not be read."""
-    line = getattr(error, "line", None)
+    place = f"{path}:{error.line}" if isinstance(error, Unreadable) else str(path)
+    text = " ".join(getattr(error, "text", "").split())[:_EVIDENCE]
     reason = " ".join(str(error).split()) or type(error).__name__
     known = getattr(error, "failure_class", None)
     lacks = isinstance(error, OSError | MemoryError | RecursionError)
@@ -33,5 +38,5 @@ def failure(path: Path | str, reader: str, error: Exception) -> FailureRecord:
         agent=f"tables.{reader}",
         failure_class=known or ("resource" if lacks else "parse"),
         message=f"{path}: {reason}",
-        evidence=f"{path}:{line}: {reason}" if line else f"{path}: {reason}",
+        evidence=f"{place}: {text or reason}",
     )

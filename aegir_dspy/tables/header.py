@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from statistics import median
 
 from aegir_dspy.tables.infer import cell_type, is_null
@@ -17,17 +17,17 @@ _LONGEST_NAME = 200
 _TYPED = frozenset({"integer", "number", "date", "datetime", "time", "boolean"})
 
 
-def find_header(rows: Sequence[Sequence[str]]) -> tuple[int, bool]:
-    """The index of the first row of the table, and whether that row holds the names of the columns.
+def find_header(rows: Sequence[Sequence[str]]) -> tuple[list[str], int]:
+    """The names of the columns, none if the table has no header, and the index of its first row below.
 
-    Rows above it are titles, comments and blank lines. A row is a header unless its cells look like those
-    below it: in doubt it is one.
+    Rows above the header are titles, comments and blank lines. A row is a header unless its cells look like
+    those below it: in doubt it is one. Of headers in several rows the lowest counts, with its gaps filled.
     """
     width = _usual_width(rows)
     body = _majority_types(rows, width)
     start = _first_row(rows, width, body)
     if start >= len(rows):
-        return 0, False
+        return [], 0
     candidates = [start]
     for index in range(start, min(len(rows), start + _TITLE_ROWS)):
         if _votes(rows[index], body)[0] > 0 and not (index == start and _is_progression(rows[index])):
@@ -35,7 +35,31 @@ def find_header(rows: Sequence[Sequence[str]]) -> tuple[int, bool]:
         candidates.append(index)
     if any(kind in _TYPED for kind in body) and len(candidates) > 1:
         start = max(candidates, key=lambda index: (_distinct(rows[index]), -index))
-    return start, _is_header(rows[start], rows[start + 1 : start + 1 + _BODY_ROWS], body)
+        while start + 1 in candidates and _is_level_below(rows[start], rows[start + 1]):
+            start += 1
+    if not _is_header(rows[start], rows[start + 1 : start + 1 + _BODY_ROWS], body):
+        return [], start
+    names = list(rows[start])
+    if start + 1 in candidates and _fills_gaps(names, rows[start + 1]):
+        start += 1
+        names = [name or cell for name, cell in zip_longest(names, rows[start], fillvalue="")]
+    return names, start + 1
+
+
+def _is_level_below(row: Sequence[str], below: Sequence[str]) -> bool:
+    """Whether the row below names the same columns again; both leave the first, that of the rows, blank."""
+    places = _places(row)
+    return bool(places) and 0 not in places and places == _places(below)
+
+
+def _fills_gaps(row: Sequence[str], below: Sequence[str]) -> bool:
+    """Whether the row below names only columns that have no name yet, several of them."""
+    places = _places(below)
+    return len(places) > 1 and not places & _places(row)
+
+
+def _places(row: Sequence[str]) -> set[int]:
+    return {index for index, cell in enumerate(row) if cell.strip()}
 
 
 def _usual_width(rows: Sequence[Sequence[str]]) -> int:
@@ -86,10 +110,11 @@ def _votes(row: Sequence[str], body: Sequence[str]) -> tuple[int, int]:
 
 
 def _is_header(row: Sequence[str], below: Sequence[Sequence[str]], body: Sequence[str]) -> bool:
+    if not any(char.isalnum() for cell in row for char in cell):
+        return False
     same, other = _votes(row, body)
     if same or other:
-        counted = bool(below) and _is_progression(row) and not _is_progression(below[0])
-        return other >= same or counted
+        return other >= same or (bool(below) and _counts_above(row, below[0]))
     if not below:
         return not any(cell_type(cell) in _TYPED for cell in row)
     repeated = sum(_recurs(cell, column, below) for column, cell in enumerate(row) if cell.strip())
@@ -101,12 +126,28 @@ def _recurs(cell: str, column: int, below: Sequence[Sequence[str]]) -> bool:
     return any(column < len(row) and row[column] == cell for row in below)
 
 
+def _counts_above(row: Sequence[str], below: Sequence[str]) -> bool:
+    """Whether a row counts, as headers may, and the one below does not; years count whatever is below."""
+    if _are_years(row):
+        return not _are_years(below)
+    return _is_progression(row) and not _is_progression(below)
+
+
 def _is_progression(row: Sequence[str]) -> bool:
     """Whether the numbers of a row are consecutive or rising years, as those above a table are."""
-    numbers = [int(cell) for cell in row if cell_type(cell) == "integer"]
-    steps = [after - before for before, after in pairwise(numbers)]
-    years = all(1000 <= number <= 2200 for number in numbers) and all(step > 0 for step in steps)
-    return (years and len(numbers) >= 2) or (len(numbers) >= 3 and set(steps) == {1})
+    numbers = _integers(row)
+    steps = {after - before for before, after in pairwise(numbers)}
+    return _are_years(row) or (len(numbers) >= 3 and steps == {1})
+
+
+def _are_years(row: Sequence[str]) -> bool:
+    numbers = _integers(row)
+    rising = all(before < after for before, after in pairwise(numbers))
+    return len(numbers) >= 2 and rising and all(1000 <= number <= 2200 for number in numbers)
+
+
+def _integers(row: Sequence[str]) -> list[int]:
+    return [int(cell) for cell in row if cell_type(cell) == "integer"]
 
 
 def _filled(row: Sequence[str]) -> int:

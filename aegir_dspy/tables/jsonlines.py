@@ -36,6 +36,7 @@ def read_json(path: Path, config: ReadConfig) -> tuple[list[Table], list[Failure
     sample = read_text(path, config)
     is_array = sample.head.lstrip()[:1] == "["
     rows, errors = _objects(sample, sample.head.index("[") + 1) if is_array else _line_rows(sample)
+    errors += [sample.damage] if sample.damage else []
     if not rows:
         raise errors[0] if errors else Unreadable("expected JSON objects, found none", line=1)
     count = len(rows) if sample.complete and not errors else None

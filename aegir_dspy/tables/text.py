@@ -39,12 +39,14 @@ class TextSample:
         chunks: text from further inside, each beginning with a line (perhaps one inside a quoted cell).
         complete: whether `head` is the whole file.
         encoding: name of the encoding it was decoded with.
+        damage: why only a part of a packed file could be unpacked, or None.
     """
 
     head: str
     chunks: tuple[str, ...]
     complete: bool
     encoding: str
+    damage: Unreadable | None = None
 
 
 def read_text(path: Path, config: ReadConfig) -> TextSample:
@@ -57,33 +59,36 @@ def read_text(path: Path, config: ReadConfig) -> TextSample:
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        head = _read_packed(raw, config.sample_bytes + 1) if packed else raw.read(config.sample_bytes + 1)
-        complete = len(head) <= config.sample_bytes
+        size = config.sample_bytes + 1
+        head, damage = _read_packed(raw, size) if packed else (raw.read(size), None)
+        complete = len(head) < size and not damage
         _check_text(head)
         chunks: list[bytes] = []
-        if not complete:
+        if len(head) == size:
             head = head[: config.sample_bytes // (1 if packed else 2)]
             chunks = [] if packed else _read_chunks(raw, config.sample_bytes // 2)
-    encoding = detect_encoding(b"".join([head, *chunks]))
+    encoding = detect_encoding(head, *chunks)
     if "16" in encoding or "32" in encoding:
         # A line end is no single byte here, so nothing but the head can be cut out safely.
         chunks = []
-    return TextSample(
-        _decode(head, encoding), tuple(_decode(chunk, encoding) for chunk in chunks), complete, encoding
-    )
+    decoded = tuple(_decode(chunk, encoding) for chunk in chunks)
+    return TextSample(_decode(head, encoding), decoded, complete, encoding, damage)
 
 
-def _read_packed(raw: IO[bytes], size: int) -> bytes:
-    """Up to `size` unpacked bytes; what came before damage, if anything."""
+def _read_packed(raw: IO[bytes], size: int) -> tuple[bytes, Unreadable | None]:
+    """Up to `size` unpacked bytes; what came before damage, if anything, and the damage."""
     data = b""
     try:
         with gzip.open(raw) as file:
-            while len(data) < size and (block := file.read(min(1 << 16, size - len(data)))):
+            while len(data) < size and (block := file.read1(min(1 << 16, size - len(data)))):
                 data += block
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        line = data.count(b"\n") + 1
+        damage = Unreadable(f"expected gzip data, found damage ({error}); compress it anew", line=line)
         if not data:
-            raise Unreadable(f"expected gzip data, found damage ({error}); compress it anew") from error
-    return data
+            raise damage from error
+        return data, damage
+    return data, None
 
 
 def _read_chunks(raw: IO[bytes], budget: int) -> list[bytes]:

@@ -33,6 +33,19 @@ KINDS: dict[str, tuple[bytes | str, list[str | None], list[str]]] = {
     "semicolon, decimal commas": ("x;y\nall;0,61\nnone;81,2\n", ["x", "y"], ["all", "0,61"]),
     "pipe": ("id|name|city\n1|A, B|Rome\n2|C, D|Oslo\n", ["id", "name", "city"], ["1", "A, B", "Rome"]),
     "two characters": ("id||name\n1||Ann\n2||Bob\n", ["id", "name"], ["1", "Ann"]),
+    "colons": (
+        "1::Toy Story: II (1995)::Animation|Comedy\n2::Heat (1995)::Action\n3::Jumanji (1995)::Fantasy\n",
+        [None] * 3,
+        ["1", "Toy Story: II (1995)", "Animation|Comedy"],
+    ),
+    "colons, no other": (
+        "7::Ann::F\n8::Bob::M\n",
+        [None] * 3,
+        ["7", "Ann", "F"],
+    ),
+    "pipe, many empty cells": ("a|b|c|d\n1||x|\n2|||y\n", ["a", "b", "c", "d"], ["1", "", "x", ""]),
+    "names of several words": ("New York\nRome\nSan Francisco\nOslo\n", ["New York"], ["Rome"]),
+    "marks in one column": ('!\n""""\n#\n","\n\'\n+\n', [None], ["!"]),
     "declared separator": ("sep=;\na;b\n1;2\n", ["a", "b"], ["1", "2"]),
     "carriage returns": ("a,b\r1,2\r3,4\r", ["a", "b"], ["1", "2"]),
     "quoted newline": ('a,b\n1,"ha\n""ha"""\n', ["a", "b"], ["1", 'ha\n"ha"']),
@@ -44,6 +57,7 @@ KINDS: dict[str, tuple[bytes | str, list[str | None], list[str]]] = {
     "byte order mark": ("\ufeffkitten,win\n1,2\n", ["kitten", "win"], ["1", "2"]),
     "UTF-16": ("name;n\nJosé;1\n".encode("utf-16"), ["name", "n"], ["José", "1"]),
     "UTF-16 without mark": ("name;n\nJosé;1\n".encode("utf-16-be"), ["name", "n"], ["José", "1"]),
+    "replacement character": ("name,n\nJos\ufffd,1\nÉva,2\n", ["name", "n"], ["Jos\ufffd", "1"]),
     "latin 1": ("Année;ville\n2013;Liège\n".encode("latin-1"), ["Année", "ville"], ["2013", "Liège"]),
     "greek": ("id,name\n1,Λεωνιδας\n2,Αλεξανδρος\n".encode("iso8859-7"), ["id", "name"], ["1", "Λεωνιδας"]),
     "polish": (
@@ -57,6 +71,17 @@ KINDS: dict[str, tuple[bytes | str, list[str | None], list[str]]] = {
         "Emissions by sector,,\nthousand tonnes,,\n,,\nYear,2000,2001\nTimber,12,13\nIron,7,8\n",
         ["Year", "2000", "2001"],
         ["Timber", "12", "13"],
+    ),
+    "years above small numbers": (
+        "Country,2000,2001,2002\nA,1,2,3\nB,4,5,6\n",
+        ["Country", "2000", "2001", "2002"],
+        ["A", "1", "2", "3"],
+    ),
+    "years in rows too": ("A,2000,2001\nB,2003,2008\nC,2001,2002\n", [None] * 3, ["A", "2000", "2001"]),
+    "header of three rows": (
+        "Report,,,\n,,A,B\n,,Utrecht,Zeeland\nNr.,Cluster,,\n1,Tax,5,7\n2,Art,8,1\n",
+        ["Nr.", "Cluster", "Utrecht", "Zeeland"],
+        ["1", "Tax", "5", "7"],
     ),
     "comments": ("# made on Monday, by hand\n# twice\nid,n\n1,2\n3,4\n", ["id", "n"], ["1", "2"]),
     "commented header": ("#id,n\n1,2\n3,4\n", ["#id", "n"], ["1", "2"]),
@@ -72,8 +97,9 @@ KINDS: dict[str, tuple[bytes | str, list[str | None], list[str]]] = {
     "text only": ("name,city\nAnn,Rome\nBob,Oslo\n", ["name", "city"], ["Ann", "Rome"]),
     "empty name": ("id,,n\n1,x,2\n", ["id", None, "n"], ["1", "x", "2"]),
     "same names": ("a,a\n1,2\n", ["a", "a"], ["1", "2"]),
-    "short row": ("a,b,c\n1\n1,2,3\n4,5,6\n", ["a", "b", "c"], ["1", "", ""]),
-    "long row": ("a,b\n1,2,3\n4,5\n6,7\n", ["a", "b"], ["1", "2"]),
+    "short row of a sparse table": ("a,b,c\n1,2\n1,2,\n4,,6\n", ["a", "b", "c"], ["1", "2", ""]),
+    "notes": ("a,b,c\n1,2,3\n4,5,6\nSource: us\n* no data\n", ["a", "b", "c"], ["1", "2", "3"]),
+    "empty cells beyond": ("a,b\n1,2,,\n4,5\n6,7\n", ["a", "b"], ["1", "2"]),
     "more cells than names": ("a,b\n1,2,x\n4,5,y\n", ["a", "b", None], ["1", "2", "x"]),
 }
 
@@ -85,6 +111,76 @@ def test_kinds(tmp_path: Path, kind: str) -> None:
     assert names(table) == expected
     assert [column.values[0] for column in table.columns] == first
     assert [column.index for column in table.columns] == list(range(len(expected)))
+
+
+RAGGED = {
+    # content: what is said, the line of the first such row and its text
+    "a,b\n1,2,3\n4,5\n6,7\n": ("in each of 3 rows, found 1 longer, whose", "2: 1,2,3"),
+    "a,b,c\n1,2,3\n1\n4,5,6\n": ("in each of 3 rows, found 1 shorter, filled", "3: 1"),
+    'a,b\n"x\ny",1\n5,6,7\n8,9\n0\n1,1\n': (
+        "found 1 longer, whose further cells are left out and 1",
+        "4: 5,6,7",
+    ),
+    "sep=,\na,b\n1,2\n1,2\n1,2,3\n": ("found 1 longer", "5: 1,2,3"),
+}
+
+
+@pytest.mark.parametrize("content", RAGGED)
+def test_rows_that_do_not_fit_are_recorded_once(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(content)
+    found = read_tables(path)
+    said, evidence = RAGGED[content]
+    (failure,) = found.failures
+    assert [len(column.values) for column in found[0].columns] == [found[0].row_count] * len(found[0].columns)
+    assert failure.failure_class == "parse"
+    assert said in failure.message
+    assert failure.evidence == f"{path}:{evidence}"
+
+
+def test_rows_of_empty_cells_at_the_end_are_none(tmp_path: Path) -> None:
+    table = read(tmp_path, 'a,b\n1,2\n,\n3,4\n,,\n" ",\n\n')
+    assert table.row_count == 3
+    assert table.columns[0].values == ("1", "", "3")
+
+
+PROSE = """# Readme
+
+This package reads tables, lists and a few other things.
+It is small, quick and careful; see the manual.
+
+Use it like this: read, look, and then write.
+    read("x.csv")
+"""
+PROGRAM = "import os\n\n\ndef main(path):\n    return os.listdir(path)\n\n\nmain('x')\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("README.md", PROSE), ("notes.txt", PROSE), ("x.py", PROGRAM), ("x.yaml", "name: x\nsize: 1\n")],
+)
+def test_text_that_is_no_table(tmp_path: Path, name: str, content: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    found = read_tables(path)
+    (failure,) = found.failures
+    assert not found.tables
+    assert "not a table format" in failure.message
+    assert failure.evidence.startswith(f"{path}:1: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "columns"),
+    [
+        ("cities.txt", "city\nNew York\nRome\nOslo\n", 1),
+        ("x.md", "a|b\n1|2\n3|4\n", 2),
+        ("x.csv", "some words\nand so many more\n", 1),
+    ],
+)
+def test_other_text_that_is_a_table(tmp_path: Path, name: str, content: str, columns: int) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    assert [len(table.columns) for table in read_tables(path)] == [columns]
 
 
 def test_suffix_gzip_and_row_count(tmp_path: Path) -> None:
@@ -123,6 +219,38 @@ def test_a_cell_larger_than_the_sample(tmp_path: Path) -> None:
     )
     assert names(table) == ["a", "b"]
     assert table.columns[0].values[0] == "1"
+
+
+@pytest.mark.parametrize("text", ["so, it's\n", 'he said ""a, b"", then\n', '""a"", ""b""\n', "   ", "\n"])
+@pytest.mark.parametrize("size", [20_000_000, 1_900_000])
+def test_a_cell_of_megabytes(tmp_path: Path, text: str, size: int) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('id,note\n1,"' + text * (size // len(text)) + '"\n2,"short"\n3,x\n')
+    start = time.process_time()
+    (table,) = read_tables(path)
+    assert time.process_time() - start < 3
+    assert names(table) == ["id", "note"]
+    assert table.columns[0].values == (("1",) if size > 2 << 20 else ("1", "2", "3"))
+
+
+@pytest.mark.parametrize("cell", ["'a", '"a"', "2.5", "a b"])
+def test_a_wide_table_is_quick(tmp_path: Path, cell: str) -> None:
+    lines = [",".join(f"c{i}" for i in range(10_000))]
+    lines += [",".join(f"{cell[:2]}{row}{i % 7}{cell[2:]}" for i in range(10_000)) for row in range(100)]
+    start = time.process_time()
+    table = read(tmp_path, "\n".join(lines))
+    assert time.process_time() - start < 3
+    assert len(table.columns) == 10_000
+
+
+def test_a_damaged_archive_is_read_and_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n" + b"".join(b"%d,x\n" % i for i in range(99_999)))[:9000])
+    found = read_tables(path)
+    (failure,) = found.failures
+    assert names(found[0]) == ["a", "b"]
+    assert "damage" in failure.message
+    assert found[0].row_count is None
 
 
 def test_ten_thousand_columns(tmp_path: Path) -> None:

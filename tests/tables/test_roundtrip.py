@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegir_dspy.tables import read_tables
-from aegir_dspy.tables.parsing import Dialect, parse
+from aegir_dspy.tables.parsing import Dialect, _Scanner, parse
 
 NAMES = ["first name", "city", "amount", "note"]
 words = st.sampled_from(["Müller", "Köln", "José", "São Paulo", "Ann", "Besançon", "x", "O'Neil", "naïve"])
@@ -58,6 +58,13 @@ def test_parsing_undoes_quoting(table: list[list[str]], delimiter: str, quote: s
     lines = [delimiter.join(quote + cell.replace(quote, quote * 2) + quote for cell in row) for row in table]
     parsed = parse("\n".join(lines), Dialect(delimiter, quote))
     assert [parsed[i] for i in range(len(parsed))] == table
+
+
+@given(st.text(st.sampled_from(list("ab\",'\n ")), max_size=20), st.sampled_from(", "))
+def test_the_quick_way_to_split_a_line_gives_the_same(text: str, delimiter: str) -> None:
+    scanner = _Scanner(text, Dialect(delimiter), True)
+    quick = scanner.faultless_line(0)
+    assert quick is None or quick == _Scanner(text, Dialect(delimiter), True).any_record(0)
 
 
 @given(st.text(st.sampled_from(list("a\",'\\\n\r ;")), max_size=60), st.booleans())
