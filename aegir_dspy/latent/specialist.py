@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Lock
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from aegir_dspy.latent.fusion import side_by_side
 from aegir_dspy.rwkv.model import RWKV7
-from aegir_dspy.rwkv.state import Identity, StateTensors
+from aegir_dspy.rwkv.state import Identity, StateTensors, zero_tensors
 
 __all__ = ["FrozenSpecialist", "Reading", "read_pieces", "span_features"]
+
+# The number of threads is one setting of the process: who changes it must be alone.
+_THREADS = Lock()
 
 
 class Reading(NamedTuple):
@@ -54,7 +59,7 @@ def read_pieces(
     """Read every piece from the zero state, or from its own stream of `start`. Differentiable.
 
     Pieces are grouped by length, so that little is padded; the result is in the order given and does not
-    depend on the grouping.
+    depend on the grouping. No pieces give an empty reading.
 
     Args:
         batch_tokens: padded tokens of a group; small groups stay in the processor's cache.
@@ -67,16 +72,15 @@ def read_pieces(
         rows = torch.arange(len(group), device=model.device)
         return Reading(span_features(hidden, rows, torch.zeros_like(rows), lengths), after)
 
+    if not pieces:
+        nothing = torch.zeros(0, 2 * model.geometry.width, device=model.device)
+        return Reading(nothing, zero_tensors(model.geometry, 0, model.device))
     groups = list(_length_groups(pieces, batch_tokens))
     readings = list(run(read, groups))
     order = torch.tensor([i for group in groups for i in group])
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order))
-    joined = StateTensors(
-        torch.cat([r.states.shift for r in readings], 2),
-        torch.cat([r.states.kv for r in readings], 1),
-        torch.cat([r.states.tail for r in readings], 0),
-    )
+    joined = side_by_side([r.states for r in readings])
     return Reading(torch.cat([r.features for r in readings])[back.to(model.device)], joined.select(back))
 
 
@@ -98,11 +102,15 @@ class FrozenSpecialist:
         self.batch_tokens = batch_tokens
 
     def read(self, pieces: Sequence[bytes], start: StateTensors | None = None) -> Reading:
-        """`read_pieces` without gradients."""
-        threads = torch.get_num_threads()
-        if self.model.device.type != "cpu" or threads == 1:
-            with torch.inference_mode():
-                return read_pieces(self.model, pieces, start, self.batch_tokens)
+        """`read_pieces` without gradients; safe to call from several threads."""
+        if self.model.device.type == "cpu":
+            with _THREADS:
+                if (threads := torch.get_num_threads()) > 1:
+                    return self._read_on(threads, pieces, start)
+        with torch.inference_mode():
+            return read_pieces(self.model, pieces, start, self.batch_tokens)
+
+    def _read_on(self, threads: int, pieces: Sequence[bytes], start: StateTensors | None) -> Reading:
         try:
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 return read_pieces(self.model, pieces, start, self.batch_tokens, partial(_inferring, pool))
