@@ -16,7 +16,7 @@ from torch import Tensor
 from aegir_dspy.errors import StateError
 from aegir_dspy.rwkv.state import State, StateTensors
 
-__all__ = ["FusionMode", "fuse", "fuse_tensors", "fusion_weights"]
+__all__ = ["FusionMode", "fuse", "fuse_tensors", "fusion_weights", "side_by_side"]
 
 FusionMode = Literal["sum", "sqrt", "mean"]
 
@@ -38,21 +38,44 @@ def fusion_weights(members: Tensor, mode: FusionMode = "sqrt") -> Tensor:
 
 
 def fuse_tensors(states: StateTensors, members: Tensor, mode: FusionMode = "sqrt") -> StateTensors:
-    """M fused states from N agents' states in one matrix product. Differentiable in the states.
+    """M fused states from N agents' states. Differentiable in the states.
 
     The token shifts are averaged, never summed: they are activations of one token, and every agent's last
-    token is the same delimiter. The tail is the first member's.
+    token is the same delimiter. The tail is the first member's. Members are added one after the other, not
+    in a matrix product: so a receiver's state is the same to the last bit whoever else is in the batch.
 
     Args:
         states: N streams.
         members: (M, N) bool; a receiver without members gets the zero state.
     """
-    layers, agents, *rest = states.kv.shape
-    weights = fusion_weights(members, mode)  # (M, N)
-    kv = torch.einsum("mn,lnx->lmx", weights, states.kv.reshape(layers, agents, -1))
-    shift = torch.einsum("mn,lsnd->lsmd", fusion_weights(members, "mean"), states.shift)
+    members = members.to(states.kv.device)
+    most = int(members.sum(1).max()) if members.numel() else 0
+    order = (
+        members.int().sort(dim=1, descending=True, stable=True).indices[:, :most]
+    )  # (M, most), members first
+    kv = _weighted_sum(states.kv, 1, order, fusion_weights(members, mode))
+    shift = _weighted_sum(states.shift, 2, order, fusion_weights(members, "mean"))
     tail = states.tail[members.int().argmax(1)] * members.any(1, keepdim=True)
-    return StateTensors(shift, kv.reshape(layers, members.shape[0], *rest), tail)
+    return StateTensors(shift, kv, tail)
+
+
+def _weighted_sum(x: Tensor, axis: int, order: Tensor, weights: Tensor) -> Tensor:
+    """Σ over slots of weights[m, order[m, slot]] · x[order[m, slot]], agents of `x` on `axis`."""
+    total = torch.zeros_like(x[(slice(None),) * axis + (slice(0, 1),)]).repeat_interleave(len(order), axis)
+    shape = [1] * axis + [len(order)] + [1] * (x.dim() - axis - 1)
+    for slot in order.unbind(1):
+        weight = weights.gather(1, slot.unsqueeze(1)).view(shape).to(x.dtype)
+        total = torch.addcmul(total, x.index_select(axis, slot), weight)
+    return total
+
+
+def side_by_side(parts: Sequence[StateTensors]) -> StateTensors:
+    """The streams of all parts, in order, each as it was."""
+    return StateTensors(
+        torch.cat([p.shift for p in parts], 2),
+        torch.cat([p.kv for p in parts], 1),
+        torch.cat([p.tail for p in parts], 0),
+    )
 
 
 def fuse(states: Sequence[State], mode: FusionMode = "sqrt") -> State:
@@ -66,10 +89,6 @@ def fuse(states: Sequence[State], mode: FusionMode = "sqrt") -> State:
     for other in states[1:]:
         states[0].identity.require(other.identity)
     ordered = sorted(states, key=lambda s: s.digest)  # float addition: the same order, the same bits
-    joined = StateTensors(
-        torch.cat([s.tensors.shift for s in ordered], 2),
-        torch.cat([s.tensors.kv for s in ordered], 1),
-        torch.cat([s.tensors.tail for s in ordered], 0),
-    )
+    joined = side_by_side([s.tensors for s in ordered])
     members = torch.ones(1, len(ordered), dtype=torch.bool)
     return State(fuse_tensors(joined, members, mode), states[0].identity, sum(s.tokens for s in ordered))
