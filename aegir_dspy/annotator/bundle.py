@@ -16,14 +16,15 @@ from typing import Any
 
 import torch
 
+from aegir_dspy._version import __version__
 from aegir_dspy.annotator.head import ColumnHead
-from aegir_dspy.errors import CheckpointError
+from aegir_dspy.errors import CheckpointError, InputError
 from aegir_dspy.rwkv.checkpoint import build_model, read_weights, save_weights
 from aegir_dspy.rwkv.model import RWKV7
 from aegir_dspy.rwkv.state import Identity
 from aegir_dspy.tables.serialize import SerializeConfig
 
-__all__ = ["Bundle", "BundleConfig", "default_bundle", "load_bundle", "save_bundle"]
+__all__ = ["DEFAULT_FILE", "Bundle", "BundleConfig", "default_bundle", "load_bundle", "save_bundle"]
 
 DEFAULT_FILE = "columns.safetensors"
 
@@ -88,20 +89,44 @@ def save_bundle(path: Path, model: RWKV7, head: ColumnHead, config: BundleConfig
 
 
 def load_bundle(path: Path, device: str = "cpu", dtype: torch.dtype = torch.bfloat16) -> Bundle:
-    """Read an annotator, its matrices in `dtype` (states stay float32). Raises CheckpointError when the file is none."""
+    """Read an annotator, its matrices in `dtype` (states stay float32).
+
+    Raises:
+        CheckpointError: the file is no annotator.
+        InputError: this machine has no such device.
+    """
     weights = read_weights(path)
     if "aegir" not in weights.metadata or "head.classify.weight" not in weights.extra:
         raise CheckpointError(
             f"expected an annotator written by aegir train, found a plain RWKV-7 checkpoint in {path}: "
             "use it through aegir_dspy.lm, or train a head on it"
         )
-    config = BundleConfig.from_json(json.loads(weights.metadata["aegir"]))
-    head = ColumnHead(weights.geometry.width, len(config.labels))
-    head.load_state_dict(
-        {n: weights.extra[f"head.{n}"].float() for n in ("classify.weight", "classify.bias")}
-    )
-    model = build_model(weights, device=device, dtype=dtype)
-    return Bundle(model, head.to(device).requires_grad_(False).eval(), config, weights.sha256)
+    try:
+        config = BundleConfig.from_json(json.loads(weights.metadata["aegir"]))
+        head = ColumnHead(weights.geometry.width, len(config.labels))
+        head.load_state_dict(
+            {n: weights.extra[f"head.{n}"].float() for n in ("classify.weight", "classify.bias")}
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"expected an annotator written by aegir train {__version__}, found in {path}: {error}"
+        ) from error
+    place = _device(device)
+    model = build_model(weights, device=place, dtype=dtype)
+    return Bundle(model, head.to(place).requires_grad_(False).eval(), config, weights.sha256)
+
+
+def _device(name: str) -> torch.device:
+    """The device of that name. Raises InputError when this machine has none."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"expected cpu, cuda or cuda:N as device, found {name!r}") from error
+    there = {"cpu": 1, "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0}
+    if (device.index or 0) >= there.get(device.type, 0):
+        found = ["cpu", *(f"cuda:{i}" for i in range(there["cuda"]))]
+        raise InputError(f"expected a device of this machine ({', '.join(found)}), found {name!r}")
+    return device
 
 
 @cache

@@ -19,12 +19,11 @@ from torch import Tensor
 from aegir_dspy.annotator.annotation import Candidate, ColumnAnnotation, Evidence, TableAnnotation
 from aegir_dspy.annotator.bundle import Bundle
 from aegir_dspy.annotator.text_scores import TextScorer
-from aegir_dspy.latent.fusion import fuse_tensors
+from aegir_dspy.latent.fusion import fuse_tensors, side_by_side
 from aegir_dspy.latent.specialist import FrozenSpecialist, Reading
 from aegir_dspy.ontology.vocabulary import Vocabulary
-from aegir_dspy.rwkv.state import StateTensors
 from aegir_dspy.tables.context import ContextConfig, context_members
-from aegir_dspy.tables.serialize import sample_values, serialize_column
+from aegir_dspy.tables.serialize import COLUMN_END, HEADER_END, VALUE_END, sample_values, serialize_column
 from aegir_dspy.tables.table import Column, Table
 
 __all__ = ["AnnotatorConfig", "ColumnTypeAnnotator", "TypeScores"]
@@ -38,7 +37,7 @@ class AnnotatorConfig:
         context: how context columns are chosen; its `columns` = 0 reads every column alone.
         abstain_below: confidence under which no type is given; None takes the bundle's own.
         candidates: how many types are listed for a column.
-        columns_at_once: columns of a batch; bounds memory.
+        columns_at_once: columns whose states are held at once; bounds memory.
     """
 
     context: ContextConfig = ContextConfig()
@@ -53,13 +52,13 @@ class TypeScores(NamedTuple):
     logits: (C, labels of the vocabulary) before temperature.
     readable: (C,) bool: columns with a value or a header; the others say nothing.
     members: per table, (c, c) bool: which columns were context of which.
-    tokens: bytes read.
+    tokens: (C,) bytes read for each column.
     """
 
     logits: Tensor
     readable: Tensor
     members: list[np.ndarray]
-    tokens: int
+    tokens: Tensor
 
 
 class ColumnTypeAnnotator:
@@ -72,7 +71,9 @@ class ColumnTypeAnnotator:
         rows = {label: row for row, label in enumerate(bundle.config.labels)}
         known = [rows.get(label) for label in vocabulary.names]
         self.known = all(row is not None for row in known)
-        self.rows = torch.tensor([row for row in known if row is not None], dtype=torch.int64)
+        used = [row for row in known if row is not None]
+        self.weight = bundle.head.classify.weight[used].double()
+        self.bias = bundle.head.classify.bias[used].double()
         self.text = None if self.known else TextScorer(bundle.model, vocabulary.names)
         self.positions = torch.tensor(
             [i for i, row in enumerate(known) if row is not None], dtype=torch.int64
@@ -91,32 +92,40 @@ class ColumnTypeAnnotator:
         """Every table's annotation with the number of bytes read for it, in order, batch by batch."""
         for batch in self._batches(tables):
             scores = self.scores(batch)
-            probabilities = self.probabilities(scores.logits)
+            best = self._best(self.probabilities(scores.logits))
             first = 0
             for table, members in zip(batch, scores.members, strict=True):
                 last = first + len(table.columns)
-                part, readable = probabilities[first:last], scores.readable[first:last].tolist()
+                readable = scores.readable[first:last].tolist()
                 columns = tuple(
-                    self._column(column, part[i], readable[i], table, members[i])
+                    self._column(column, best[first + i], table, members[i])
+                    if readable[i]
+                    else _unread(column)
                     for i, column in enumerate(table.columns)
                 )
-                yield TableAnnotation(table.name, table.source, columns), scores.tokens // len(batch)
+                tokens = int(scores.tokens[first:last].sum())
+                yield TableAnnotation(table.name, table.source, columns), tokens
                 first = last
 
     def scores(self, tables: Sequence[Table]) -> TypeScores:
-        """Score every column of some tables, all in one batch."""
+        """Score every column of some tables; only states that are context of another column are kept."""
         pieces = [serialize_column(c, self.bundle.config.serialize) for t in tables for c in t.columns]
         members = self._members(tables, pieces)
-        alone = self.specialist.read(pieces)
-        joined, informed = _block_diagonal(members)
-        reading, tokens = alone, sum(map(len, pieces))
-        if len(informed):
-            fused = fuse_tensors(alone.states, joined)
-            chosen = [pieces[i] for i in informed.tolist()]
-            again = self.specialist.read(chosen, fused)
-            reading, tokens = _replace(alone, informed, again), tokens + sum(map(len, chosen))
-        readable = torch.tensor([len(piece) > 1 for piece in pieces])
-        return TypeScores(self._logits(reading), readable, members, tokens)
+        joined = _block_diagonal(members)  # (C, C)
+        informed, used = joined.any(1), joined.any(0)
+        logits, kept = torch.zeros(len(pieces), len(self.vocabulary)), []
+        for rows in self._slices(torch.arange(len(pieces))):
+            reading = self.specialist.read([pieces[i] for i in rows.tolist()])
+            final = ~informed[rows]
+            logits[rows[final]] = self._logits(_select(reading, final))
+            kept.append(reading.states.select(used[rows].nonzero().flatten()))
+        context = side_by_side(kept) if kept else None
+        for rows in self._slices(informed.nonzero().flatten()):
+            fused = fuse_tensors(context, joined[rows][:, used]) if context else None
+            logits[rows] = self._logits(self.specialist.read([pieces[i] for i in rows.tolist()], fused))
+        readable = torch.tensor([_says_something(piece) for piece in pieces], dtype=torch.bool)
+        lengths = torch.tensor([len(piece) for piece in pieces], dtype=torch.int64)
+        return TypeScores(logits, readable, members, lengths * (1 + informed.long()))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """(C, labels) calibrated probabilities."""
@@ -126,16 +135,16 @@ class ColumnTypeAnnotator:
         return torch.softmax(logits / temperature, 1)
 
     def _logits(self, reading: Reading) -> Tensor:
-        with torch.inference_mode():
-            head: Tensor = self.bundle.head(reading.features)[:, self.rows.to(reading.features.device)]
+        # In double: the last bits of a float32 product depend on how many columns are in the batch.
+        head = torch.nn.functional.linear(reading.features.double(), self.weight, self.bias).float().cpu()
         if self.text is None:
-            return head.cpu()
+            return head
         width = self.bundle.model.geometry.width
         gain = self.text.gain(
             reading.states, reading.features[:, width:].to(reading.states.shift.dtype)
         ).cpu()
         if len(self.positions):  # labels the head knows: its opinion among them moves their text scores
-            gain[:, self.positions] += head.cpu().log_softmax(1) + float(np.log(len(self.positions)))
+            gain[:, self.positions] += head.log_softmax(1) + float(np.log(len(self.positions)))
         return gain
 
     def _members(self, tables: Sequence[Table], pieces: Sequence[bytes]) -> list[np.ndarray]:
@@ -146,31 +155,43 @@ class ColumnTypeAnnotator:
             chosen = context_members(own, replace(self.config.context, columns=most))
             if not most:
                 chosen[:] = False
-            chosen[:, [len(piece) <= 1 for piece in own]] = False  # empty columns say nothing
+            chosen[:, [not _says_something(piece) for piece in own]] = False
             members.append(chosen)
             first += len(table.columns)
         return members
 
     def _batches(self, tables: Sequence[Table]) -> Iterator[list[Table]]:
         batch: list[Table] = []
+        columns = 0
         for table in tables:
-            if batch and sum(len(t.columns) for t in [*batch, table]) > self.config.columns_at_once:
+            if batch and columns + len(table.columns) > self.config.columns_at_once:
                 yield batch
-                batch = []
+                batch, columns = [], 0
             batch.append(table)
+            columns += len(table.columns)
         if batch:
             yield batch
 
+    def _slices(self, rows: Tensor) -> Iterator[Tensor]:
+        for first in range(0, len(rows), self.config.columns_at_once):
+            yield rows[first : first + self.config.columns_at_once]
+
+    def _best(self, probabilities: Tensor) -> list[tuple[Candidate, ...]]:
+        """The likeliest types of every column; of equally likely ones the first of the vocabulary first."""
+        ordered = probabilities.sort(dim=1, descending=True, stable=True)
+        names = self.vocabulary.names
+        return [
+            tuple(Candidate(names[i], round(p, 4)) for p, i in zip(values, indices, strict=True))
+            for values, indices in zip(
+                ordered.values[:, : self.config.candidates].tolist(),
+                ordered.indices[:, : self.config.candidates].tolist(),
+                strict=True,
+            )
+        ]
+
     def _column(
-        self, column: Column, probability: Tensor, readable: bool, table: Table, members: np.ndarray
+        self, column: Column, candidates: tuple[Candidate, ...], table: Table, members: np.ndarray
     ) -> ColumnAnnotation:
-        best = probability.topk(min(self.config.candidates, len(self.vocabulary)))
-        candidates = tuple(
-            Candidate(self.vocabulary.names[i], round(p, 4))
-            for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        )
-        if not readable:
-            return ColumnAnnotation(column.index, column.name, None, None, 0.0, True)
         top = candidates[0]
         abstained = top.probability < self.threshold
         return ColumnAnnotation(
@@ -185,6 +206,15 @@ class ColumnTypeAnnotator:
         )
 
 
+def _unread(column: Column) -> ColumnAnnotation:
+    return ColumnAnnotation(column.index, column.name, None, None, 0.0, True)
+
+
+def _says_something(piece: bytes) -> bool:
+    """Whether a serialized column has a value or a header."""
+    return bool(piece.strip(HEADER_END + VALUE_END + COLUMN_END))
+
+
 def _evidence(column: Column, table: Table, members: np.ndarray) -> Iterator[Evidence]:
     if column.name:
         yield Evidence("header", column.name)
@@ -197,23 +227,17 @@ def _evidence(column: Column, table: Table, members: np.ndarray) -> Iterator[Evi
         yield Evidence("context", ", ".join(others))
 
 
-def _block_diagonal(members: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """One (M, C) membership for all tables' columns, only rows with a context, and those rows' numbers."""
+def _block_diagonal(members: Sequence[np.ndarray]) -> Tensor:
+    """One (C, C) membership for the columns of all tables."""
     total = sum(len(m) for m in members)
     joined, first = torch.zeros(total, total, dtype=torch.bool), 0
     for m in members:
         joined[first : first + len(m), first : first + len(m)] = torch.from_numpy(m)
         first += len(m)
-    informed = joined.any(1).nonzero().flatten()
-    return joined[informed], informed
+    return joined
 
 
-def _replace(reading: Reading, rows: Tensor, by: Reading) -> Reading:
-    """`reading` with some of its rows taken from another one."""
-    features = reading.features.clone()
-    features[rows] = by.features
-    states = StateTensors(*(t.clone() for t in reading.states))
-    states.shift[:, :, rows] = by.states.shift
-    states.kv[:, rows] = by.states.kv
-    states.tail[rows] = by.states.tail
-    return Reading(features, states)
+def _select(reading: Reading, chosen: Tensor) -> Reading:
+    """The rows of a reading where `chosen` (C,) is true."""
+    rows = chosen.nonzero().flatten()
+    return Reading(reading.features[rows.to(reading.features.device)], reading.states.select(rows))

@@ -54,7 +54,7 @@ class ContinuationScorer:
             states: C streams.
             hidden: (C, D) normalised hidden vectors of each stream's last token.
         """
-        parts = []
+        parts = [torch.zeros(0, self.count, device=hidden.device)]
         for first in range(0, states.batch, self.columns):
             chosen = list(range(first, min(states.batch, first + self.columns)))
             parts.append(self._score(states.select(chosen), hidden[chosen]))
