@@ -1,0 +1,97 @@
+"""What several rooms' tests share: a tiny annotator with random weights, and a few tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from aegir_dspy.annotator.bundle import Bundle, BundleConfig, load_bundle, save_bundle
+from aegir_dspy.annotator.head import ColumnHead
+from aegir_dspy.ontology import load_vocabulary
+from aegir_dspy.rwkv import RWKV7, Geometry
+from aegir_dspy.rwkv.initialize import initialize
+from aegir_dspy.tables import Table
+from aegir_dspy.tables.table import Column
+
+GEOMETRY = Geometry(2, 32, 16, 256, 64, 8, 8, 8, 8, ngram_buckets=997, ngram_width=12)
+
+
+def random_model(seed: int = 0) -> RWKV7:
+    """A model in which everything matters: the training's start leaves every layer's output at zero."""
+    model = initialize(RWKV7(GEOMETRY), seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter += torch.randn(parameter.shape, generator=generator) / parameter.shape[-1] ** 0.5
+    return model.eval()
+
+
+def write_bundle(path: Path, seed: int = 0, **config: object) -> Path:
+    """A random annotator of the labels of three built-in vocabularies."""
+    names = (n for v in ("schema", "sotab32", "dbpedia") for n in load_vocabulary(v).names)
+    labels = tuple(dict.fromkeys(names))
+    head = ColumnHead(GEOMETRY.width, len(labels))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        head.classify.weight.normal_(0, 0.5, generator=generator)
+        head.classify.bias.normal_(0, 0.5, generator=generator)
+    save_bundle(path, random_model(seed), head, BundleConfig(labels, **config))  # type: ignore[arg-type]
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for each other cost more than these models do."""
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> RWKV7:
+    return random_model().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a tiny random annotator."""
+    return write_bundle(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_path: Path) -> Bundle:
+    return load_bundle(bundle_path)
+
+
+@pytest.fixture(scope="session")
+def make_bundle() -> Callable[..., Path]:
+    return write_bundle
+
+
+def table_of(name: str, /, **columns: list[str]) -> Table:
+    found = (Column(i, header, tuple(values)) for i, (header, values) in enumerate(columns.items()))
+    return Table(name, f"{name}.csv", tuple(found))
+
+
+@pytest.fixture(scope="session")
+def make_table() -> Callable[..., Table]:
+    return table_of
+
+
+@pytest.fixture(scope="session")
+def tables() -> list[Table]:
+    """Tables of 1, 4, 12 and 90 columns: alone, all others as context, chosen, chosen among candidates."""
+    shop = table_of(
+        "shop",
+        name=["Ann", "Bob", "Cem"],
+        price=["1.20", "3", "17.5"],
+        mail=["a@b.de", "c@d.org", ""],
+        day=["2021-01-02", "2021-02-03", "2022-03-04"],
+    )
+    wide = table_of("wide", **{f"c{i}": [f"{i * j} {chr(97 + i % 26)}" for j in range(4)] for i in range(90)})
+    half = table_of("half", **{f"h{i}": [str(i**j) for j in range(1, 6)] for i in range(12)})
+    return [shop, table_of("one", city=["Ulm", "Bonn"]), wide, half]
