@@ -197,10 +197,11 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         return self._annotator.vocabulary
 
     def identity(self, tables: Sequence[Table] = ()) -> dict[str, Any]:
-        """What decides a result: version, checkpoint, vocabulary, and a hash of all that with the input."""
+        """What decides a result: version, weights, vocabulary; `run` hashes these, settings and the input."""
         vocabulary = f"{self.vocabulary.name}@{self.vocabulary.sha256[:12]}"
         checkpoints = {"columns": self._annotator.bundle.sha256}
-        run = hashlib.sha256(repr((__version__, vocabulary, checkpoints)).encode())
+        settings = (self._config.context, self._annotator.threshold)
+        run = hashlib.sha256(repr((__version__, vocabulary, checkpoints, settings)).encode())
         for table in tables:
             run.update(repr((table.name, table.columns)).encode())
         return {
@@ -217,32 +218,41 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         if self._signature is not None:
             return state
         own = {
-            "config": {**asdict(self._config), "vocabulary": _portable(self._config.vocabulary)},
+            "config": _saved(self._config),
             "checkpoint_sha256": self._annotator.bundle.sha256,
         }
         return {**state, "aegir.swarm": own}
 
     def load_state(self, state: dict[str, Any], *, allow_unsafe_lm_state: bool = False) -> None:
-        """Inverse of `dump_state`. Raises CheckpointError when the weights are not the ones saved with."""
+        """Inverse of `dump_state`, on the device of this swarm.
+
+        The checkpoint is this swarm's own where that is the one saved with, else the file it had then.
+
+        Raises:
+            CheckpointError: the weights are not the ones saved with.
+            InputError: the state is not one of a swarm.
+        """
         if self._signature is not None:
             super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
             return
         state = dict(state)
-        own = state.pop("aegir.swarm")
-        config = own["config"]
-        self._configure(SwarmConfig(**{**config, "vocabulary": _restored(config["vocabulary"])}))
-        found = self._annotator.bundle.sha256
-        if found != own["checkpoint_sha256"]:
+        config, expected = _restored_config(state.pop("aegir.swarm", None))
+        if self._annotator.bundle.sha256 == expected:
+            config = replace(config, checkpoint=self._config.checkpoint)
+        config = replace(config, device=self._config.device)
+        bundle = _bundle(config)
+        if bundle.sha256 != expected:
             raise CheckpointError(
-                f"expected the checkpoint {own['checkpoint_sha256'][:12]} this swarm was saved with, found "
-                f"{found[:12]}: pass that file as SwarmConfig.checkpoint, or save the swarm again"
+                f"expected the checkpoint {expected[:12]} this swarm was saved with, found "
+                f"{bundle.sha256[:12]}: load into Swarm(checkpoint=...) of that file, or save the swarm again"
             )
+        self._configure(config, bundle)
         super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
 
-    def _configure(self, config: SwarmConfig) -> None:
+    def _configure(self, config: SwarmConfig, bundle: Bundle | None = None) -> None:
         self._config = config
         self._annotator = ColumnTypeAnnotator(
-            _bundle(config),
+            bundle or _bundle(config),
             _vocabulary(config.vocabulary),
             AnnotatorConfig(
                 ContextConfig(columns=config.context), config.abstain_below, columns_at_once=config.max_agents
@@ -267,21 +277,30 @@ def _vocabulary(vocabulary: str | Vocabulary) -> Vocabulary:
     return vocabulary if isinstance(vocabulary, Vocabulary) else load_vocabulary(vocabulary)
 
 
-def _portable(vocabulary: str | Vocabulary) -> Any:
-    """A built-in vocabulary by name, any other with its contents: a saved swarm needs no other file."""
-    if isinstance(vocabulary, str) and vocabulary in VOCABULARIES:
-        return vocabulary
-    return asdict(_vocabulary(vocabulary))
+def _saved(config: SwarmConfig) -> dict[str, Any]:
+    """JSON form: a built-in vocabulary by name, any other whole, so that no other file is needed."""
+    vocabulary: Any = config.vocabulary
+    if vocabulary not in VOCABULARIES:
+        vocabulary = asdict(_vocabulary(vocabulary))
+    checkpoint = None if config.checkpoint is None else str(Path(config.checkpoint).absolute())
+    return {**asdict(config), "vocabulary": vocabulary, "checkpoint": checkpoint}
 
 
-def _restored(saved: Any) -> str | Vocabulary:
-    if isinstance(saved, str):
-        return saved
-    labels = (
-        Label(one["label"], one["iri"], one["description"], tuple(one["examples"]), tuple(one["headers"]))
-        for one in saved["labels"]
-    )
-    return Vocabulary(saved["name"], tuple(labels))
+def _restored_config(saved: Any) -> tuple[SwarmConfig, str]:
+    """Inverse of `_saved`, with the sha256 of the checkpoint."""
+    try:
+        fields = dict(saved["config"])
+        if not isinstance(fields["vocabulary"], str):
+            labels = (
+                Label(**{**one, "examples": tuple(one["examples"]), "headers": tuple(one["headers"])})
+                for one in fields["vocabulary"]["labels"]
+            )
+            fields["vocabulary"] = Vocabulary(fields["vocabulary"]["name"], tuple(labels))
+        return SwarmConfig(**fields), str(saved["checkpoint_sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"expected a state that Swarm.save of aegir-dspy {__version__} wrote, found another: {error!r}"
+        ) from error
 
 
 def _table_set(tables: Tables) -> TableSet:
