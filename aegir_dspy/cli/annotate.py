@@ -16,7 +16,7 @@ from rich.console import Console
 from aegir_dspy.cli.progress import ColumnProgress
 from aegir_dspy.errors import InputError
 
-__all__ = ["EXAMPLES", "Format", "annotate", "write_output"]
+__all__ = ["EXAMPLES", "Format", "annotate", "check_output", "write_output"]
 
 EXAMPLES = (
     "Examples: aegir annotate orders.csv · aegir annotate data/ --format json --out result.json · "
@@ -44,15 +44,14 @@ def annotate(
     ] = None,
     max_agents: Annotated[int, typer.Option(min=1, help="Most columns read at once; bounds memory.")] = 512,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="Kept for the record: annotation draws no random numbers.")] = 0,
+    seed: Annotated[int, typer.Option(help="Without effect: annotation draws no random numbers.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Say what each column means: type, confidence, reasons.
 
     Exit code 1 when some file could not be read (the others are annotated), 2 when nothing could.
     """
-    if out is not None and not out.parent.is_dir():
-        raise InputError(f"expected a folder for --out, found none at {out.parent}: create it first")
+    check_output(out)
     from aegir_dspy.swarm import Swarm
     from aegir_dspy.tables import read_tables
 
@@ -67,9 +66,12 @@ def annotate(
     total = sum(len(table.columns) for table in tables)
     with ColumnProgress(total, quiet=quiet) as progress:
         prediction = swarm(tables=tables, on_table=lambda table: progress.advance(len(table.columns)))
-    prediction.identity["seed"] = seed
     write_output(_render(prediction, format, to_file=out is not None), out)
     if tables.failures:
+        sys.stderr.write(
+            f"aegir: {len(tables.failures)} of the files, or parts of them, could not be read, the first: "
+            f"{' '.join(tables.failures[0].message.split())}\n"
+        )
         raise typer.Exit(1 if tables.tables else 2)
 
 
@@ -87,20 +89,38 @@ def _render(prediction: Any, format: Format, *, to_file: bool) -> str:
     return captured.get()
 
 
+def check_output(out: Path | None) -> None:
+    """Raise InputError, before any work is done, for a file that could not be written afterwards."""
+    if out is not None and not out.parent.is_dir():
+        raise InputError(f"expected a folder to write {out.name} in, found none at {out.parent}: create it")
+    if out is not None and out.is_dir():
+        raise InputError(f"expected a file to write, found the folder {out}: name a file in it")
+
+
 def write_output(text: str, out: Path | None) -> None:
-    """To stdout, or to a temporary name that is renamed when complete: never a half-written file."""
+    """To stdout, or to a temporary name that is renamed when complete: never a half-written file.
+
+    What UTF-8 cannot encode (bytes of a file name that are none) is escaped as in JSON.
+    """
+    data = text.encode("utf-8", "backslashreplace")
     if out is None:
-        sys.stdout.write(text)
         sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
         return
+    temporary: Path | None = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(out)
+        handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(out)
     except OSError as error:
         raise InputError(f"expected to write {out}, found: {error.strerror}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aegir_dspy.cli.annotate import Format, write_output
+from aegir_dspy.cli.annotate import Format, check_output, write_output
 from aegir_dspy.cli.progress import ColumnProgress
 from aegir_dspy.errors import InputError, VocabularyError
 
@@ -64,6 +64,7 @@ def evaluate(
     from aegir_dspy.training.datasets import load_labelled
     from aegir_dspy.training.split import dev_hosts
 
+    check_output(predictions)
     labelled = load_labelled(folder, source, task.value)
     if dev:
         labelled = [table for table in labelled if table.host in dev_hosts()]

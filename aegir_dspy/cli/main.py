@@ -11,7 +11,7 @@ import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -20,6 +20,9 @@ from aegir_dspy.cli import annotate, doctor, evaluate, train
 from aegir_dspy.errors import AegirError, InputError
 
 __all__ = ["app", "main"]
+
+# typer brings its own click, or takes the installed one: either way this is what a wrong option raises.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="aegir",
@@ -47,47 +50,70 @@ def _settings(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    ctx.default_map = _file_settings(Path.cwd())
+    ctx.default_map = _file_settings(Path.cwd(), ctx.command)
 
 
 def main() -> None:
-    """Run the command; expected errors become one line on stderr and exit code 2."""
+    """Run the command; errors become one line on stderr and exit code 2."""
     try:
-        app()
+        code = app(standalone_mode=False)
+    except _UsageError as error:
+        _fail_usage(error)
     except AegirError as error:
         _fail(str(error), 2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
     except BrokenPipeError:  # the reader of stdout has gone; do not let the interpreter flush into it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except Exception as error:
+        if os.environ.get("AEGIR_TRACEBACK"):
+            raise
+        kind = type(error).__name__
+        _fail(f"a defect, please report it: {kind}: {error} (AEGIR_TRACEBACK=1 shows where)", 2)
+    raise SystemExit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     sys.stderr.write(f"aegir: {' '.join(message.split())}\n")
     raise SystemExit(code)
 
 
-def _file_settings(folder: Path) -> dict[str, Any]:
+def _fail_usage(error: Any) -> NoReturn:
+    message = str(error.format_message())
+    if "\n" in message:  # the whole help, for a command without arguments
+        error.show()
+        raise SystemExit(2)
+    _fail(f"{message} See '{error.ctx.command_path if error.ctx else 'aegir'} --help'.", 2)
+
+
+def _file_settings(folder: Path, command: Any) -> dict[str, Any]:
     """Defaults by command from ``aegir.toml``, else from ``[tool.aegir]`` of ``pyproject.toml``."""
     for name, keys in (("aegir.toml", ()), ("pyproject.toml", ("tool", "aegir"))):
         path = folder / name
         if not path.is_file():
             continue
         try:
-            settings = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            settings: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"expected TOML in {path}, found: {error}") from error
         for key in keys:
-            settings = settings.get(key, {})
+            settings = settings.get(key, {}) if isinstance(settings, dict) else {}
         if settings:
-            return _dashes(settings)
+            return _defaults(settings, command, f"{path} [{'.'.join(keys)}]" if keys else str(path))
     return {}
 
 
-def _dashes(settings: dict[str, Any]) -> dict[str, Any]:
-    """click knows options by their Python names."""
-    return {
-        key.replace("-", "_"): _dashes(value) if isinstance(value, dict) else value
-        for key, value in settings.items()
-    }
+def _defaults(settings: Any, command: Any, where: str) -> dict[str, Any]:
+    """The settings of a command under the names click knows, every section and option a known one."""
+    if not isinstance(settings, dict):
+        raise InputError(f"expected options and their values in {where}, found {settings!r}")
+    inner: dict[str, Any] = getattr(command, "commands", {})
+    known = inner or {option.name: None for option in command.params}
+    found = {}
+    for key, value in settings.items():
+        name = key if inner else key.replace("-", "_")
+        if name not in known:
+            raise InputError(f"expected one of {', '.join(sorted(known))} in {where}, found {key!r}")
+        found[name] = _defaults(value, inner[name], f"{where}, {key}") if inner else value
+    return found

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from aegir_dspy.cli.annotate import check_output
 from aegir_dspy.errors import InputError
 
 __all__ = ["app"]
@@ -83,6 +84,7 @@ def types(
     from aegir_dspy.training.datasets import load_corpus
     from aegir_dspy.training.finish import train_and_write
 
+    check_output(out)
     pretrained = run / "pretrain.pt"
     if not pretrained.is_file():
         raise InputError(
@@ -106,6 +108,7 @@ def average(
     """Average weights that were trained from the same pre-trained run, calibrate, write them."""
     from aegir_dspy.training.finish import average_and_write
 
+    check_output(out)
     typer.echo(json.dumps(average_and_write(members, data, out), indent=1))
 
 
