@@ -43,7 +43,7 @@ def _table(table: TableAnnotation) -> RenderableType:
     grid.add_column("sample values", overflow="ellipsis", no_wrap=True, header_style="bold")
     for column in table.columns:
         grid.add_row(*_row(column))
-    return Group(Text(f"{table.name}  ({table.source})", style="bold cyan"), grid, Text())
+    return Group(Text(_shown(f"{table.name}  ({table.source})"), style="bold cyan"), grid, Text())
 
 
 def _row(column: ColumnAnnotation) -> list[str]:
@@ -57,17 +57,22 @@ def _row(column: ColumnAnnotation) -> list[str]:
         kind = "[dim]? empty[/dim]"
     return [
         str(column.index + 1),
-        escape(column.name) if column.name else "[dim]–[/dim]",
+        escape(_shown(column.name)) if column.name else "[dim]–[/dim]",
         kind,
         f"{column.confidence:.2f}",
-        escape(shown),
+        escape(_shown(shown)),
     ]
 
 
 def _failures(failures: list[Any]) -> RenderableType:
     lines = [Text("could not be read", style="bold red")]
     for failure in failures[:_SHOWN_FAILURES]:
-        lines.append(Text(f"  {failure.task.removeprefix('read:')}: {failure.message}"))
+        lines.append(Text(_shown(f"  {failure.task.removeprefix('read:')}: {failure.message}")))
     if len(failures) > _SHOWN_FAILURES:
         lines.append(Text(f"  … and {len(failures) - _SHOWN_FAILURES} more: see --format json"))
     return Group(*lines, Text())
+
+
+def _shown(text: str) -> str:
+    """Without what a terminal would obey instead of show: names and values come from other people's files."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
