@@ -26,7 +26,7 @@ def random_model(seed: int = 0) -> RWKV7:
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 2:
-                parameter += torch.randn(parameter.shape, generator=generator) / parameter.shape[-1] ** 0.5
+                parameter.add_(torch.randn(parameter.shape, generator=generator) / parameter.shape[-1] ** 0.5)
     return model.eval()
 
 

@@ -50,9 +50,7 @@ def fuse_tensors(states: StateTensors, members: Tensor, mode: FusionMode = "sqrt
     """
     members = members.to(states.kv.device)
     most = int(members.sum(1).max()) if members.numel() else 0
-    order = (
-        members.int().sort(dim=1, descending=True, stable=True).indices[:, :most]
-    )  # (M, most), members first
+    order = members.int().sort(dim=1, descending=True, stable=True).indices[:, :most]  # (M, most)
     kv = _weighted_sum(states.kv, 1, order, fusion_weights(members, mode))
     shift = _weighted_sum(states.shift, 2, order, fusion_weights(members, "mean"))
     tail = states.tail[members.int().argmax(1)] * members.any(1, keepdim=True)

@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from aegir_dspy.errors import InputError
 from aegir_dspy.tables.serialize import SerializeConfig
 from aegir_dspy.tables.table import Column, Table
 from aegir_dspy.training.segments import NO_LABEL, Segment, Stream, make_stream
@@ -45,7 +46,9 @@ def reading_streams(
     ten ask for the header as text after each column.
     """
     ids = {name: index for index, name in enumerate(classes)}
-    order = list(range(len(tables)))
+    order = [i for i, table in enumerate(tables) if any(v.strip() for c in table.columns for v in c.values)]
+    if not order:
+        raise InputError("expected tables with values to read, found none: name the folder of the corpus")
     while True:
         rng.shuffle(order)
         for index in order:
