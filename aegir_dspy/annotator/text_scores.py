@@ -40,7 +40,8 @@ class TextScorer:
         texts = [verbalise(label) for label in labels]
         distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
         self.of_label = torch.tensor([distinct[text] for text in texts])
-        self.scorer = ContinuationScorer(model, [text.encode("utf-8", "replace") + ANSWER_END for text in distinct])
+        encoded = [text.encode("utf-8", "replace") + ANSWER_END for text in distinct]
+        self.scorer = ContinuationScorer(model, encoded)
         with torch.inference_mode():
             hidden, states = model(torch.tensor([list(COLUMN_END)], device=model.device))
             self.prior = self.scorer.score(states, hidden[:, -1])  # (1, distinct)
