@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aegir_dspy.errors import FailureRecord
+from aegir_dspy.tables.config import ReadConfig
 from aegir_dspy.tables.ddl_split import (
     CREATE_TABLE,
     Body,
@@ -45,22 +46,27 @@ _ADD = re.compile(
 )
 _KEY = re.compile(r"(?:CONSTRAINT\s+\S+\s+)?(?:PRIMARY|FOREIGN)\s+KEY\b", re.I)
 _WORDS = 8
+_QUERY_COST = 5  # a character of a query counts as that many of column definitions
 _COLUMN_COST = 8  # characters a column taken over from another table counts
 
 
-def read_ddl(path: Path, config: Any = None) -> tuple[list[Table], list[FailureRecord]]:
+class _LimitError(ValueError):
+    """A bound of the configuration was reached."""
+
+
+def read_ddl(path: Path, config: ReadConfig | None = None) -> tuple[list[Table], list[FailureRecord]]:
     """The tables a SQL script declares, without values.
 
     Args:
         path: the script, as UTF-8 or else Latin-1; at most `MAX_SCRIPT` bytes of it are read.
-        config: the reader's configuration; a script has no setting.
+        config: bounds on the columns of a table and on the tables of a script.
     """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_SCRIPT + 1)
     except OSError as error:
         return [], [_failure(str(path), f"expected a readable script, found: {error.strerror}", "resource")]
-    tables, failures = parse_ddl(_decode(data[:MAX_SCRIPT]), str(path))
+    tables, failures = parse_ddl(_decode(data[:MAX_SCRIPT]), str(path), config)
     if len(data) > MAX_SCRIPT:
         message = f"expected at most {MAX_SCRIPT:,} bytes, found more; tables after them are not read"
         failures.append(_failure(str(path), f"{message}: split the script", "resource"))
@@ -77,21 +83,24 @@ def _decode(data: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def parse_ddl(script: str, source: str) -> tuple[list[Table], list[FailureRecord]]:
+def parse_ddl(
+    script: str, source: str, config: ReadConfig | None = None
+) -> tuple[list[Table], list[FailureRecord]]:
     """The tables of a script in its order, and a record for every DDL statement that gave none.
 
     Args:
         script: SQL text in any of the dialects of `ddl_flink.DIALECTS`, mixed or not.
         source: what `Table.source` and the records call it, usually the path.
+        config: bounds on the columns of a table and on the tables of a script.
     """
-    reading = _Reading(script, source)
+    reading = _Reading(script, source, config or ReadConfig())
     statements = split(script)
     for statement in statements:
         reading.take(statement)
     if not reading.created:
-        reading.failures.append(
-            _failure(source, f"expected a CREATE TABLE statement, found {_kinds(statements)}")
-        )
+        evidence = _evidence(source, statements[0]) if statements else f"{source}:1: no statement"
+        message = f"expected a CREATE TABLE statement, found {_kinds(statements)}"
+        reading.failures.append(_failure(source, message, evidence=evidence))
     return reading.tables(), reading.failures
 
 
@@ -102,8 +111,13 @@ def _kinds(statements: Sequence[Statement]) -> str:
     return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "") if found else "no statement"
 
 
+def _evidence(source: str, statement: Statement) -> str:
+    words = " ".join(statement.text.split()[:_WORDS])[:120]
+    return f"{source}:{statement.line}: {words}"
+
+
 def _failure(source: str, message: str, kind: str = "parse", evidence: str = "") -> FailureRecord:
-    return FailureRecord(f"read:{source}", "tables.ddl", kind, message, evidence or source)
+    return FailureRecord(f"read:{source}", "tables.ddl", kind, message, evidence or f"{source}: {message}")
 
 
 @dataclass(slots=True)
@@ -138,10 +152,10 @@ class _Draft:
 class _Reading:
     """One pass over the statements of a script."""
 
-    def __init__(self, script: str, source: str) -> None:
+    def __init__(self, script: str, source: str, config: ReadConfig) -> None:
         from aegir_dspy.tables.ddl_flink import Grammar, rank_dialects
 
-        self.source = source
+        self.source, self.config = source, config
         self.drafts: list[_Draft] = []
         self.failures: list[FailureRecord] = []
         self.created = 0
@@ -156,7 +170,9 @@ class _Reading:
         create = CREATE_TABLE.match(statement.text)
         self.created += bool(create)
         try:
-            if create:
+            if create and self.created > self.config.max_tables:
+                self._refuse()
+            elif create:
                 self._charge(len(statement.text))
                 self._create(fill_placeholders(statement.text), statement)
             elif _ALTER.match(statement.text):
@@ -164,9 +180,9 @@ class _Reading:
             elif match := _COMMENT_ON.match(statement.text):
                 self._comment(fill_placeholders(statement.text), match)
         except ValueError as error:
-            words = " ".join(statement.text.split()[:_WORDS])[:120]
-            evidence = f"{self.source}:{statement.line}: {words}"
-            self.failures.append(_failure(self.source, str(error), evidence=evidence))
+            kind = "resource" if isinstance(error, _LimitError) else "parse"
+            evidence = _evidence(self.source, statement)
+            self.failures.append(_failure(self.source, str(error), kind, evidence))
 
     def tables(self) -> list[Table]:
         """The finished tables."""
@@ -200,6 +216,12 @@ class _Reading:
         if self._budget < 0:
             raise ValueError(f"expected at most {MAX_DDL:,} characters of DDL in one script: split it")
 
+    def _refuse(self) -> None:
+        """Raise for the first table too many; those after it are left out as well."""
+        most = self.config.max_tables
+        if self.created == most + 1:
+            raise _LimitError(f"expected {most:,} tables at most, found more, left out; raise max_tables")
+
     def _create(self, text: str, statement: Statement) -> None:
         head = CREATE_TABLE.match(text)
         path, end = read_path(text, head.end() if head else 0)
@@ -210,8 +232,14 @@ class _Reading:
         draft = _Draft(path, comment=tail.comment())
         draft.take(self._inherited(tail.parents()))
         self._add(draft, [*body.items, *tail.partition_columns()], statement)
+        if not draft.columns and (query := tail.query()):
+            self._charge(_QUERY_COST * len(query))
+            draft.columns = self._selected(query, statement)
         if not draft.columns:
             raise ValueError("expected a column list, found none; write the columns out")
+        if len(draft.columns) > self.config.max_columns:
+            found = f"{self.config.max_columns:,} columns at most, found {len(draft.columns):,}"
+            raise _LimitError(f"expected {found}; raise max_columns")
         self.drafts.append(draft)
         self._by_name[draft.path[-1].lower()] = self._by_name["\0".join(draft.path).lower()] = draft
 
@@ -223,10 +251,22 @@ class _Reading:
             self._charge(_COLUMN_COST * len(parent.columns))
             yield from parent.columns
 
+    def _dialects(self, statement: Statement) -> tuple[str, ...]:
+        own = self._rank(statement.text)
+        return self._script_rank if own == self._rank("") else own
+
+    def _selected(self, query: str, statement: Statement) -> list[Column]:
+        """The columns of CREATE TABLE ... AS: their names, and what a ``*`` takes over from one table."""
+        from aegir_dspy.tables import ddl_nodes
+
+        columns: list[Column] = []
+        for entry in ddl_nodes.selected(query, self._dialects(statement)):
+            columns += self._inherited([entry]) if isinstance(entry, tuple) else [Column(0, entry)]
+        return [replace(column, index=index) for index, column in enumerate(columns)]
+
     def _add(self, draft: _Draft, items: Sequence[Item], statement: Statement) -> None:
         """Read the entries of a column list and add them to the draft."""
-        own = self._rank(statement.text)
-        dialects = self._script_rank if own == self._rank("") else own
+        dialects = self._dialects(statement)
         for item in items:
             self._apply(draft, item, self._grammar.parse(item.tokens[0], item.text, dialects))
 

@@ -77,7 +77,7 @@ class Flink(Dialect):
         }
 
 
-DIALECTS = ("postgres", "mysql", "spark", "flink", "oracle", "tsql", "sqlite")
+DIALECTS = ("postgres", "mysql", "spark", "flink", "oracle", "tsql", "sqlite", "bigquery")
 _HINTS = {
     "postgres": r"\bserial\b|::|\bcopy\b|\bjsonb\b|\bbytea\b|\bwith(?:out)? time zone\b|\bpublic\.|\btext\[",
     "mysql": r"\bengine\s*=|auto_increment|\bunsigned\b|\b(?:medium|tiny|long)(?:text|int|blob)\b|\bkey `",
@@ -85,6 +85,7 @@ _HINTS = {
     "flink": r"\bwatermark for\b|'connector|\bnot enforced\b|\bmetadata\b|\brow\s*<|_ltz\b|\bproctime\b",
     "oracle": r"\bvarchar2\b|\bnumber\(|\bnvarchar2\b",
     "tsql": r"\bnvarchar\b|\bidentity\(|\[\w+\]\s|\bdbo\.",
+    "bigquery": r"\boptions\s*\(|\b(?:int|float)64\b|\bbignumeric\b",
     "sqlite": r"\bautoincrement\b|\bwithout rowid\b",
 }
 _HINT_EXPRESSIONS = {name: re.compile(text, re.I | re.M) for name, text in _HINTS.items()}

@@ -260,7 +260,10 @@ def unquote(word: str) -> str:
 
 _PARENT = re.compile(r"\b(?:LIKE|CLONE|INHERITS\s*\(|PARTITION\s+OF)\s*", re.I)
 _PARTITIONS = re.compile(r"\bPARTITIONED\s+BY\s*(?=\()", re.I)
-_TABLE_COMMENT = re.compile(r"\bCOMMENT\s*=?\s*(?=')", re.I)
+_TABLE_COMMENT = re.compile(
+    r"\bCOMMENT\s*=?\s*(?=')|\bOPTIONS\s*\([^()]*?\bdescription\s*=\s*(?=['\"])", re.I
+)
+_QUERY = re.compile(r"\bAS\s*(?=[\s(]*(?:SELECT|WITH)\b)", re.I)
 
 
 def read_path(text: str, start: int) -> tuple[tuple[str, ...], int]:
@@ -290,10 +293,15 @@ class Tail:
         self._blank = blank(text)
 
     def comment(self) -> str | None:
-        """The text of COMMENT 'text' or COMMENT='text'."""
+        """The text of COMMENT 'text', COMMENT='text' or OPTIONS(description="text")."""
         match = _TABLE_COMMENT.search(self._blank)
         word = next(tokens(self.text, match.end()), None) if match else None
         return unquote(word.group()) or None if word else None
+
+    def query(self) -> str:
+        """The query behind AS, or an empty text."""
+        match = _QUERY.search(self._blank)
+        return self.text[match.end() :] if match else ""
 
     def parents(self) -> list[tuple[str, ...]]:
         """The tables named by LIKE, CLONE, INHERITS or PARTITION OF."""

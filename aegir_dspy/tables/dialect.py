@@ -66,7 +66,7 @@ def _quoting(sample: str, delimiter: str) -> list[tuple[str, str]]:
         q
         for q in "\"'"
         if re.search(rf"(?:^|{edge}){blanks}{q}", sample, re.MULTILINE)
-        and re.search(rf"{q}{blanks}(?:{edge}|$)", sample, re.MULTILINE)
+        and re.search(rf"(?<!{edge})(?<!\n){q}{blanks}(?:{edge}|$)", sample, re.MULTILINE)
     ]
     escapes = ["", "\\"] if re.search(r"\\[\"']", sample) else [""]
     return [*product(quotes, escapes), ("", "")] if "'" in quotes else [*product(quotes or ['"'], escapes)]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegir_dspy.errors import FailureRecord
+from aegir_dspy.tables import ReadConfig
 from aegir_dspy.tables.ddl import MAX_SCRIPT, parse_ddl, read_ddl
 from aegir_dspy.tables.table import Column, ForeignKey, Table
 
@@ -90,6 +91,14 @@ def test_keys_added_later_are_found_in_any_spelling() -> None:
     assert tables[0].primary_key == ("Id",)
     assert tables[1].foreign_keys == (ForeignKey(("x",), "a", ("Id",)),)
     assert types(tables[1]) == {"x": "int", "y": "date"}
+
+
+def test_backslashes_in_quoted_names_stay() -> None:
+    table = only(
+        'CREATE TABLE a ("`" int, "\\0" int, PRIMARY KEY ("`", "\\0"), FOREIGN KEY ("\\0") REFERENCES b)'
+    )
+    assert table.primary_key == ("`", "\\0")
+    assert table.foreign_keys == (ForeignKey(("\\0",), "b", ()),)
 
 
 def test_mysql_dump() -> None:
@@ -191,7 +200,7 @@ def test_templates_and_inheritance() -> None:
 def test_a_broken_statement_costs_one_record_with_its_line() -> None:
     tables, failures = parse_ddl(
         "-- head\nCREATE TABLE a (x int);\n\nCREATE TABLE bad (x ! int, y int);\n"
-        "CREATE TABLE open (x int;\nCREATE TABLE q AS SELECT 1 AS x;\nCREATE TABLE z (x int)",
+        "CREATE TABLE open (x int;\nCREATE TABLE q AS SELECT * FROM a, b;\nCREATE TABLE z (x int)",
         "dir/x.sql",
     )
     assert [table.name for table in tables] == ["a", "z"]
@@ -238,6 +247,58 @@ def test_a_script_without_tables_says_what_it_holds(script: str, found: str) -> 
     assert [f.message for f in failures] == [f"expected a CREATE TABLE statement, found {found}"]
 
 
+@pytest.mark.parametrize(
+    ("script", "evidence"),
+    [("", "1: no statement"), ("-- none\n\nSELECT a\nFROM t; SELECT 2", "3: SELECT a FROM t")],
+)
+def test_a_script_without_tables_is_quoted(script: str, evidence: str) -> None:
+    assert [f.evidence for f in parse_ddl(script, "x.sql")[1]] == [f"x.sql:{evidence}"]
+
+
+def test_bigquery_options() -> None:
+    table = only("""CREATE OR REPLACE TABLE shop.orders (
+        id INT64 NOT NULL OPTIONS(description="the key, it's whole"),
+        at TIMESTAMP OPTIONS(description='when'),
+        lines ARRAY<STRUCT<sku STRING OPTIONS(description='inner'), n FLOAT64>>, note STRING)
+        PARTITION BY DATE(at) CLUSTER BY id OPTIONS(expiration_days=7, description="all orders")""")
+    assert (table.name, table.comment) == ("orders", "all orders")
+    assert comments(table) == {"id": "the key, it's whole", "at": "when"}
+    assert list(types(table).values())[:2] == ["INT64", "TIMESTAMP"]
+    assert list(inferred(table).values()) == ["integer", "datetime", "text", "text"]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("AS SELECT a, b AS c FROM t", ["a", "c"]),
+        ("AS (SELECT t.a, count(*), sum(b) n, 1 FROM t GROUP BY 1)", ["a", None, "n", None]),
+        ("USING parquet AS WITH w AS (SELECT 1 AS q) SELECT q AS x FROM w UNION ALL SELECT 2", ["x"]),
+        ("COMMENT 'a AS SELECT' AS SELECT * FROM known", ["id", "at"]),
+        ("(x, y) AS SELECT a, b FROM t", ["x", "y"]),
+    ],
+)
+def test_tables_made_from_a_query(query: str, expected: list[str | None]) -> None:
+    tables, failures = parse_ddl(f"CREATE TABLE known (id int, at date);\nCREATE TABLE new {query};", "x.sql")
+    assert failures == []
+    assert [column.name for column in tables[1].columns] == expected
+    assert [column.index for column in tables[1].columns] == list(range(len(expected)))
+
+
+def test_the_type_of_a_selected_column_is_unknown() -> None:
+    assert types(only("CREATE TABLE x AS SELECT a, b AS c FROM t")) == {"a": None, "c": None}
+
+
+def test_bounds_are_kept_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "x.sql"
+    path.write_text("CREATE TABLE a (x int);\nCREATE TABLE b (x int, y int, z int);\nCREATE TABLE c (x int);")
+    tables, failures = read_ddl(path, ReadConfig(max_columns=2))
+    assert [table.name for table in tables] == ["a", "c"]
+    assert [(f.failure_class, f.evidence.split(": ")[0]) for f in failures] == [("resource", f"{path}:2")]
+    tables, failures = read_ddl(path, ReadConfig(max_tables=1))
+    assert [table.name for table in tables] == ["a"]
+    assert [(f.failure_class, f.evidence.split(": ")[0]) for f in failures] == [("resource", f"{path}:2")]
+
+
 def test_files_in_other_encodings_and_missing_files(tmp_path: Path) -> None:
     path = tmp_path / "x.sql"
     path.write_bytes("CREATE TABLE é (ü int);\r\n".encode("latin-1"))
@@ -257,6 +318,8 @@ def test_a_file_too_large_is_read_to_the_bound_and_said_so(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "script",
     [
+        "CREATE TABLE a AS SELECT " + ", ".join(f"f(a{i}) AS b{i}" for i in range(60_000)) + " FROM t",
+        "CREATE TABLE a AS SELECT " + "(" * 3000 + "1" + ")" * 3000,
         "CREATE TABLE a (x int DEFAULT " + "(" * 3000 + "1" + ")" * 3000 + ")",
         "CREATE TABLE a (" + "(" * 20000,
         "'" * 300_001,
