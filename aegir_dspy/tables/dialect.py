@@ -60,13 +60,16 @@ def _present(sample: str) -> tuple[str, ...]:
 
 
 def _quoting(sample: str, delimiter: str) -> list[tuple[str, str]]:
-    """The pairs of quote and escape character worth trying: those that occur where they would have to."""
+    """The pairs of quote and escape character worth trying: those that occur where they would have to.
+
+    A cell in double quotes may be longer than the sample; an apostrophe that nothing closes is none.
+    """
     edge, blanks = re.escape(delimiter), "" if delimiter[0] == " " else " *"
     quotes = [
         q
         for q in "\"'"
         if re.search(rf"(?:^|{edge}){blanks}{q}", sample, re.MULTILINE)
-        and re.search(rf"(?<!{edge})(?<!\n){q}{blanks}(?:{edge}|$)", sample, re.MULTILINE)
+        and (q == '"' or re.search(rf"(?<!{edge})(?<!\n){q}{blanks}(?:{edge}|$)", sample, re.MULTILINE))
     ]
     escapes = ["", "\\"] if re.search(r"\\[\"']", sample) else [""]
     return [*product(quotes, escapes), ("", "")] if "'" in quotes else [*product(quotes or ['"'], escapes)]

@@ -221,7 +221,9 @@ def test_a_cell_larger_than_the_sample(tmp_path: Path) -> None:
     assert table.columns[0].values[0] == "1"
 
 
-@pytest.mark.parametrize("text", ["so, it's\n", 'he said ""a, b"", then\n', '""a"", ""b""\n', "   ", "\n"])
+@pytest.mark.parametrize(
+    "text", ["so, it's\n", "'tis, 'lorem' it's\n", 'he said ""a, b"", then\n', '""a"", ""b""\n', "   ", "\n"]
+)
 @pytest.mark.parametrize("size", [20_000_000, 1_900_000])
 def test_a_cell_of_megabytes(tmp_path: Path, text: str, size: int) -> None:
     path = tmp_path / "t.csv"
