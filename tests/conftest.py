@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from aegir_dspy.annotator.bundle import Bundle, BundleConfig, load_bundle, save_bundle
 from aegir_dspy.annotator.head import ColumnHead
@@ -15,6 +16,10 @@ from aegir_dspy.rwkv import RWKV7, Geometry
 from aegir_dspy.rwkv.initialize import initialize
 from aegir_dspy.tables import Table
 from aegir_dspy.tables.table import Column
+
+# The same examples every time, and no deadline: machines that run tests are busy.
+settings.register_profile("aegir", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("aegir")
 
 GEOMETRY = Geometry(2, 32, 16, 256, 64, 8, 8, 8, 8, ngram_buckets=997, ngram_width=12)
 

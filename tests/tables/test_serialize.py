@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,9 +67,9 @@ def test_a_cut_never_splits_a_character() -> None:
     assert serialize_values("größe", ["日本語"], config) == "grö\x1f日\x1d".encode()
 
 
-def test_a_value_that_no_longer_fits_ends_the_column() -> None:
+def test_the_last_value_that_fits_is_cut() -> None:
     config = SerializeConfig(column_bytes=8)
-    assert serialize_values(None, ["abc", "defgh", "i"], config) == b"abc\x1d"
+    assert serialize_values(None, ["abc", "defgh", "i"], config) == b"abc\x1edef\x1d"
     assert serialize_values(None, ["abc", "def", "i"], config) == b"abc\x1edef\x1d"
     assert serialize_values(None, ["abcdefghijk"], config) == b"abcdefg\x1d"
 
@@ -79,7 +81,7 @@ def test_a_sample_is_distinct_spread_and_in_order(values: list[str], count: int)
     assert len(sample) == min(count, len(distinct))
     positions = [distinct.index(v) for v in sample]
     assert positions == sorted(set(positions))
-    gaps = [b - a for a, b in zip(positions, [*positions[1:], len(distinct)], strict=True)]
+    gaps = [b - a for a, b in pairwise([*positions, len(distinct)])]
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 
