@@ -1,0 +1,215 @@
+"""How fast are columns annotated, in how much memory, and how soon does the first result come?
+
+    python benchmarks/annotate.py [--quick] [--checkpoint FILE] [--seed N] [--json FILE] [--data DIR]
+
+Through the public API and the real command, on the cores there are, medians of several runs. Tables of 5
+rows are the dev hosts' where ``--data`` has them, otherwise generated; those of 200 rows are generated.
+Goals: 250 columns/s for 5 rows and 100 for 200 rows, CSV files read included; 4 s from process start to the
+JSON of a 12-column CSV; 2 s for ``import aegir_dspy``. The SVM is fitted on generated tables beforehand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _harness import Bench, labelled_folder, main
+from numpy.typing import NDArray
+
+from aegir_dspy import Table, read_tables
+from aegir_dspy.errors import InputError
+from aegir_dspy.tables.table import Column
+from aegir_dspy.training.generated import generate_table
+
+_MEMORY = """
+import sys
+from pathlib import Path
+from aegir_dspy.cli.main import main
+report = Path(sys.argv.pop())
+try:
+    main()
+finally:
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss would count what the parent held when it started this process
+        peak = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        report.write_text(peak)
+"""
+_IMPORT = "import time; began = time.perf_counter(); {}; print(time.perf_counter() - began)"
+
+
+def measure(bench: Bench) -> None:
+    """columns annotated a second, memory, time to the first result"""
+    quick, seed = bench.options.quick, bench.options.seed
+    with tempfile.TemporaryDirectory() as folder:
+        _start(bench, Path(folder), runs=2 if quick else 5)
+        few, tall = _short_tables(bench, 30 if quick else 300), generated(seed, 8 if quick else 60, rows=200)
+        _memory(bench, _written(tall, Path(folder) / "tall"))
+        for rows, tables, goal in ((5, few, 250), (200, tall, 100)):
+            _speed(bench, rows, tables, _written(tables, Path(folder) / f"rows{rows}"), goal)
+
+
+def generated(seed: int, count: int, rows: int, columns: int | None = None) -> list[Table]:
+    """Generated tables of so many columns, or of 2 to 12; the label is a column's comment, never read."""
+    rng, found = random.Random(seed), []
+    for number in range(count):
+        made = generate_table(rng, columns or rng.randint(2, 12), rows)
+        cells = (Column(i, c.header, tuple(c.values), comment=c.label) for i, c in enumerate(made))
+        found.append(Table(f"generated{number}", "generated", tuple(cells)))
+    return found
+
+
+def _short_tables(bench: Bench, count: int) -> list[Table]:
+    from aegir_dspy.training.split import sotab82_split
+
+    try:
+        dev = [labelled.table for labelled in sotab82_split(labelled_folder(bench)).dev]
+    except InputError:
+        dev = generated(bench.options.seed, count, rows=5)
+    return dev[:count]
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+def _start(bench: Bench, folder: Path, runs: int) -> None:
+    for arm, statement in (
+        ("import aegir_dspy", "import aegir_dspy"),
+        ("Swarm", "from aegir_dspy import Swarm"),
+    ):
+        seconds = _median(runs, partial(_imported, statement))
+        bench.row(arm=arm, seconds=seconds)
+        if arm.startswith("import"):
+            bench.check("seconds to import aegir_dspy", seconds, at_most=2.0)
+    file = _written(generated(bench.options.seed, 1, rows=200, columns=12), folder / "one") / "table0000.csv"
+    seconds = _median(runs, partial(_timed, partial(_command, bench, file, columns=12)))
+    bench.row(arm="aegir annotate, 12 columns", rows=200, columns=12, seconds=seconds)
+    bench.check("seconds from start to the JSON of 12 columns", seconds, at_most=4.0)
+
+
+def _imported(statement: str) -> float:
+    return float(_output([sys.executable, "-c", _IMPORT.format(statement)]))
+
+
+def _command(bench: Bench, data: Path, columns: int) -> None:
+    """Run ``aegir annotate``; what it prints must be the annotation of all columns."""
+    command = [sys.executable, "-m", "aegir_dspy", *_arguments(bench, data)]
+    found = sum(len(table["columns"]) for table in json.loads(_output(command))["tables"])
+    if found != columns:
+        raise InputError(
+            f"expected {columns} columns of {data} in the JSON, found {found}: see aegir annotate"
+        )
+
+
+def _arguments(bench: Bench, data: Path) -> list[str]:
+    own = ["--checkpoint", bench.options.checkpoint] if bench.options.checkpoint else []
+    return ["annotate", str(data), "--format", "json", "--quiet", *own]
+
+
+def _output(command: Sequence[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip() or "nothing").splitlines()[-1]
+        raise InputError(
+            f"expected {' '.join(command[1:4])} to succeed, found exit {done.returncode}: {last}"
+        )
+    return done.stdout
+
+
+def _memory(bench: Bench, folder: Path) -> None:
+    report = folder.with_suffix(".peak")
+    _output([sys.executable, "-c", _MEMORY, *_arguments(bench, folder), str(report)])
+    if report.exists():
+        tables = len(list(folder.iterdir()))
+        bench.row(arm=f"aegir annotate, {tables} files", rows=200, peak_mb=int(report.read_text()) / 1000)
+
+
+# --- speed ----------------------------------------------------------------------------------------
+
+
+def _speed(bench: Bench, rows: int, tables: Sequence[Table], folder: Path, goal: float) -> None:
+    from aegir_dspy import Swarm
+
+    columns, file = sum(len(t.columns) for t in tables), bench.options.checkpoint
+    swarm, alone, svm = Swarm(checkpoint=file), Swarm(checkpoint=file, context=0), _svm(bench, rows)
+    arms: dict[str, Callable[[], object]] = {
+        "Swarm, CSV files": lambda: swarm(tables=read_tables(folder)),
+        "Swarm, tables in memory": lambda: swarm(tables=tables),
+        "single agent, tables in memory": lambda: alone(tables=tables),
+        "SVM + other columns, in memory": lambda: svm.predict(_texts(tables)),
+    }
+    for arm, call in arms.items():
+        call()  # the first call pays for what later ones share
+        seconds = _median(3 if bench.options.quick else 5, partial(_timed, call))
+        bench.row(arm=arm, rows=rows, columns=columns, seconds=seconds, columns_s=columns / seconds)
+        if arm == "Swarm, CSV files":
+            bench.check(f"columns/s of {rows}-row CSV files", columns / seconds, at_least=goal)
+
+
+def _svm(bench: Bench, rows: int) -> Any:
+    """The pipeline of `_svm.py`, fitted once: character n-grams of the column and of the others."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    parts = [
+        (name, TfidfVectorizer(analyzer="char", ngram_range=(1, most), min_df=2, sublinear_tf=True), side)
+        for side, (name, most) in enumerate((("own", 4), ("others", 3)))
+    ]
+    features = ColumnTransformer(parts, transformer_weights={"others": 0.7})
+    tables = generated(
+        bench.options.seed + 1, (1000 if rows < 50 else 100) // (10 if bench.options.quick else 1), rows
+    )
+    labels = [column.comment for table in tables for column in table.columns]
+    return make_pipeline(features, LinearSVC(C=1.0)).fit(_texts(tables), labels)
+
+
+def _texts(tables: Sequence[Table]) -> NDArray[np.object_]:
+    """(C, 2): the values of each column, and those of the other columns of its table."""
+    pairs = []
+    for table in tables:
+        texts = ["\n".join(column.values) for column in table.columns]
+        pairs += [(text, "\n".join(texts[:i] + texts[i + 1 :])) for i, text in enumerate(texts)]
+    return np.array(pairs, dtype=object)
+
+
+def _written(tables: Sequence[Table], folder: Path) -> Path:
+    """The tables as CSV files in a new folder."""
+    folder.mkdir()
+    for number, table in enumerate(tables):
+        names = [column.name or f"column {column.index + 1}" for column in table.columns]
+        with (folder / f"table{number:04}.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerows([names, *zip(*(c.values for c in table.columns), strict=True)])
+    return folder
+
+
+def _timed(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def _median(runs: int, call: Callable[[], float]) -> float:
+    return statistics.median(call() for _ in range(runs))
+
+
+def checkpoint_option(parser: argparse.ArgumentParser) -> None:
+    """``--checkpoint FILE``."""
+    parser.add_argument("--checkpoint", metavar="FILE", help="weights (default: those in the package)")
+
+
+if __name__ == "__main__":
+    sys.exit(main("annotate", measure, checkpoint_option))
