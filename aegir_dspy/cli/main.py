@@ -56,7 +56,7 @@ def _settings(
 def main() -> None:
     """Run the command; errors become one line on stderr and exit code 2."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="aegir", standalone_mode=False)
     except _UsageError as error:
         _fail_usage(error)
     except AegirError as error:
@@ -84,7 +84,7 @@ def _fail_usage(error: Any) -> NoReturn:
     if "\n" in message:  # the whole help, for a command without arguments
         error.show()
         raise SystemExit(2)
-    _fail(f"{message} See '{error.ctx.command_path if error.ctx else 'aegir'} --help'.", 2)
+    _fail(f"{message.rstrip('.')}: see '{error.ctx.command_path if error.ctx else 'aegir'} --help'", 2)
 
 
 def _file_settings(folder: Path, command: Any) -> dict[str, Any]:
