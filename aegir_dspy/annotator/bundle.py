@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -18,8 +18,9 @@ import torch
 
 from aegir_dspy._version import __version__
 from aegir_dspy.annotator.head import ColumnHead
+from aegir_dspy.annotator.ngrams import NgramSpecialist
 from aegir_dspy.errors import CheckpointError, InputError
-from aegir_dspy.rwkv.checkpoint import build_model, read_weights, save_weights
+from aegir_dspy.rwkv.checkpoint import Weights, build_model, read_weights, save_weights
 from aegir_dspy.rwkv.model import RWKV7
 from aegir_dspy.rwkv.state import Identity
 from aegir_dspy.tables.serialize import SerializeConfig
@@ -40,6 +41,9 @@ class BundleConfig:
         text_temperature: temperature of labels scored as text.
         abstain_below: confidence under which `annotate` abstains.
         context: most context columns a target was trained with.
+        ngram_share: weight of the n-gram specialist's margins beside the head's log-probabilities, by
+            vocabulary name; 0 where none is given.
+        ngram_labels: the label of each column of the n-gram specialist's weights.
     """
 
     labels: tuple[str, ...]
@@ -48,6 +52,8 @@ class BundleConfig:
     text_temperature: float = 1.0
     abstain_below: float = 0.3
     context: int = 8
+    ngram_share: Mapping[str, float] = field(default_factory=dict)
+    ngram_labels: tuple[str, ...] = ()
 
     def temperature(self, vocabulary: str) -> float:
         """Temperature for a vocabulary, the general one where none was fitted."""
@@ -55,15 +61,21 @@ class BundleConfig:
 
     def to_json(self) -> dict[str, Any]:
         """JSON form."""
-        return {**asdict(self), "labels": list(self.labels), "temperatures": dict(self.temperatures)}
+        return {
+            **asdict(self),
+            "labels": list(self.labels),
+            "temperatures": dict(self.temperatures),
+            "ngram_share": dict(self.ngram_share),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BundleConfig:
         """Inverse of `to_json`."""
-        fields = dict(data)
-        fields["labels"] = tuple(fields["labels"])
-        fields["serialize"] = SerializeConfig(**fields["serialize"])
-        return cls(**fields)
+        values = dict(data)
+        values["labels"] = tuple(values["labels"])
+        values["ngram_labels"] = tuple(values.get("ngram_labels", ()))
+        values["serialize"] = SerializeConfig(**values["serialize"])
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,7 @@ class Bundle:
     head: ColumnHead
     config: BundleConfig
     sha256: str
+    ngrams: NgramSpecialist | None = None
 
     @property
     def identity(self) -> Identity:
@@ -81,9 +94,18 @@ class Bundle:
         return Identity(self.sha256, "bytes", self.model.geometry)
 
 
-def save_bundle(path: Path, model: RWKV7, head: ColumnHead, config: BundleConfig) -> str:
-    """Write the file in bf16; returns its sha256."""
+def save_bundle(
+    path: Path,
+    model: RWKV7,
+    head: ColumnHead,
+    config: BundleConfig,
+    ngrams: NgramSpecialist | None = None,
+) -> str:
+    """Write the file, floats in bf16; returns its sha256."""
     tensors = {**model.state_dict(), **{f"head.{n}": t for n, t in head.state_dict().items()}}
+    if ngrams is not None:
+        tensors |= {f"ngrams.{n}": t for n, t in ngrams.tensors().items()}
+        config = replace(config, ngram_labels=ngrams.labels)
     metadata = {"aegir": json.dumps(config.to_json(), ensure_ascii=False), "tokenizer": "bytes"}
     return save_weights(path, tensors, metadata, torch.bfloat16)
 
@@ -107,13 +129,21 @@ def load_bundle(path: Path, device: str = "cpu", dtype: torch.dtype = torch.bflo
         head.load_state_dict(
             {n: weights.extra[f"head.{n}"].float() for n in ("classify.weight", "classify.bias")}
         )
+        ngrams = _ngrams(weights, config)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"expected an annotator written by aegir train {__version__}, found in {path}: {error}"
         ) from error
     place = _device(device)
     model = build_model(weights, device=place, dtype=dtype)
-    return Bundle(model, head.to(place).requires_grad_(False).eval(), config, weights.sha256)
+    return Bundle(model, head.to(place).requires_grad_(False).eval(), config, weights.sha256, ngrams)
+
+
+def _ngrams(weights: Weights, config: BundleConfig) -> NgramSpecialist | None:
+    if not config.ngram_labels:
+        return None
+    names = [f.name for f in fields(NgramSpecialist) if f.name != "labels"]
+    return NgramSpecialist(config.ngram_labels, *(weights.extra[f"ngrams.{name}"] for name in names))
 
 
 def _device(name: str) -> torch.device:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from aegir_dspy.annotator.annotation import Candidate, ColumnAnnotation, Evidence, TableAnnotation
 from aegir_dspy.annotator.bundle import Bundle
+from aegir_dspy.annotator.ngrams import bag_of, merge
 from aegir_dspy.annotator.text_scores import TextScorer
 from aegir_dspy.latent.fusion import fuse_tensors, side_by_side
 from aegir_dspy.latent.specialist import FrozenSpecialist, Reading
@@ -123,9 +124,36 @@ class ColumnTypeAnnotator:
         for rows in self._slices(informed.nonzero().flatten()):
             fused = fuse_tensors(context, joined[rows][:, used]) if context else None
             logits[rows] = self._logits(self.specialist.read([pieces[i] for i in rows.tolist()], fused))
+        if self._share:
+            logits = logits.log_softmax(1) + self._share * self.margins(tables, members)
         readable = torch.tensor([_says_something(piece) for piece in pieces], dtype=torch.bool)
         lengths = torch.tensor([len(piece) for piece in pieces], dtype=torch.int64)
         return TypeScores(logits, readable, members, lengths * (1 + informed.long()))
+
+    def margins(self, tables: Sequence[Table], members: Sequence[np.ndarray]) -> Tensor:
+        """(C, labels) of the n-gram specialist, each column in the context it was given.
+
+        Only for a bundle with n-grams and a vocabulary whose labels they all know.
+        """
+        assert self.bundle.ngrams is not None
+        bags, contexts = [], []
+        for table, chosen in zip(tables, members, strict=True):
+            own = [bag_of(column) for column in table.columns]
+            bags += own
+            contexts += [merge([own[i] for i in np.flatnonzero(row)]) for row in chosen]
+        columns = [self.bundle.ngrams.labels.index(name) for name in self.vocabulary.names]
+        return self.bundle.ngrams.margins(bags, contexts)[:, columns]
+
+    @property
+    def has_ngrams(self) -> bool:
+        """Whether there is an n-gram specialist that knows every label."""
+        ngrams = self.bundle.ngrams
+        return ngrams is not None and set(self.vocabulary.names) <= set(ngrams.labels)
+
+    @property
+    def _share(self) -> float:
+        """Weight of the n-gram specialist, 0 where it does not know every label."""
+        return self.bundle.config.ngram_share.get(self.vocabulary.name, 0.0) if self.has_ngrams else 0.0
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """(C, labels) calibrated probabilities."""

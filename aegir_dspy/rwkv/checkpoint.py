@@ -100,7 +100,8 @@ def save_weights(
     """Write tensors as safetensors in `dtype` under a temporary name, then rename. Returns the sha256."""
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
-    save_file({n: t.detach().to(dtype).contiguous() for n, t in tensors.items()}, temporary, dict(metadata))
+    whole = {n: t.detach().to(dtype) if t.is_floating_point() else t for n, t in tensors.items()}
+    save_file({n: t.contiguous() for n, t in whole.items()}, temporary, dict(metadata))
     temporary.replace(path)
     return file_sha256(path)
 

@@ -27,9 +27,7 @@ CHUNK = 16
 _SERIAL_UP_TO = 256  # tokens
 
 
-def wkv_step(
-    r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor
-) -> Tensor:
+def wkv_step(r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor) -> Tensor:
     """One token for every stream; `state` (B, H, K, V) is updated in place.
 
     All other arguments have shape (B, H, N). Returns y (B, H, V).

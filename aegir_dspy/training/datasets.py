@@ -212,6 +212,7 @@ def _parquet(paths: Sequence[Path], select: str) -> Iterator[tuple[Any, ...]]:
         "threads": 1,
     }
     with duckdb.connect(config=config) as connection:
+        connection.execute("SET enable_progress_bar = false")  # it would go to stdout, in a notebook too
         for path in map(_need, paths):
             literal = _GLOB.sub(r"[\g<0>]", str(path))
             try:

@@ -21,10 +21,12 @@ from aegir_dspy.training.calibrate import calibrate
 from aegir_dspy.training.column_types import Example, TypesConfig, TypesModel, train_types
 from aegir_dspy.training.datasets import LabelledTable
 from aegir_dspy.training.examples import gather_examples, generated_examples
+from aegir_dspy.training.ngrams import train_ngrams
 from aegir_dspy.training.split import sotab82_split
 
 __all__ = ["average_and_write", "label_sets", "train_and_write"]
 
+_NGRAM_SEED = 0
 _CALIBRATION_SEED = 1_000_003  # other generated tables than any training seed draws
 _VOCABULARIES = ("sotab82", "schema", "sotab32", "dbpedia")
 
@@ -61,11 +63,13 @@ def average_and_write(members: Sequence[Path], data: Path, out: Path) -> dict[st
 
 
 def _finish(bundle: Bundle, data: Path, out: Path, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Write weights as they will run (bf16), calibrate those, write again with the temperatures, report."""
-    save_bundle(out, bundle.model, bundle.head, bundle.config)
+    """Add the n-gram specialist, write, calibrate what was written, write with the calibration, report."""
+    examples = gather_examples(data, _NGRAM_SEED)
+    ngrams = train_ngrams(examples["sotab82"][0], examples["generated"][0])
+    save_bundle(out, bundle.model, bundle.head, bundle.config, ngrams)
     dev = sotab82_split(data).dev
     calibrated = calibrate(load_bundle(out), dev, generated_examples(150, _CALIBRATION_SEED))
-    sha256 = save_bundle(out, calibrated.bundle.model, calibrated.bundle.head, calibrated.bundle.config)
+    sha256 = save_bundle(out, bundle.model, bundle.head, calibrated.bundle.config, ngrams)
     report = {
         "sha256": sha256,
         "torch": torch.__version__,
@@ -73,7 +77,8 @@ def _finish(bundle: Bundle, data: Path, out: Path, about: Mapping[str, Any]) -> 
         "dev": {
             "columns": sum(len(t.labels) for t in dev),
             **_dev_scores(load_bundle(out), dev),
-            "ece": calibrated.ece,
+            "micro_f1_crosswise": calibrated.micro_f1,
+            "ece_crosswise": calibrated.ece,
             "ece_before_calibration": calibrated.ece_before,
         },
     }
