@@ -13,6 +13,7 @@ from aegir_dspy.annotator.annotation import ColumnAnnotation, TableAnnotation
 
 __all__ = ["render_result"]
 
+_NAME_CHARS = 28
 _VALUE_CHARS = 24
 _SHOWN_FAILURES = 20
 
@@ -35,12 +36,12 @@ def render_result(prediction: Any, console: Console) -> None:
 
 
 def _table(table: TableAnnotation) -> RenderableType:
-    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    grid.add_column("#", justify="right", header_style="bold")
-    grid.add_column("column", overflow="fold", max_width=32, header_style="bold")
-    grid.add_column("type", no_wrap=True, header_style="bold")
-    grid.add_column("confidence", justify="right", no_wrap=True, header_style="bold")
-    grid.add_column("sample values", overflow="ellipsis", no_wrap=True, header_style="bold")
+    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True, header_style="bold")
+    grid.add_column("#", justify="right", no_wrap=True)
+    grid.add_column("column", no_wrap=True, max_width=_NAME_CHARS)
+    grid.add_column("type", no_wrap=True)
+    grid.add_column("confidence", justify="right", no_wrap=True)
+    grid.add_column("sample values", no_wrap=True, overflow="ellipsis", ratio=1)
     for column in table.columns:
         grid.add_row(*_row(column))
     return Group(Text(_shown(f"{table.name}  ({table.source})"), style="bold cyan"), grid, Text())
