@@ -169,9 +169,8 @@ def _svm(bench: Bench, rows: int) -> Any:
         for side, (name, most) in enumerate((("own", 4), ("others", 3)))
     ]
     features = ColumnTransformer(parts, transformer_weights={"others": 0.7})
-    tables = generated(
-        bench.options.seed + 1, (1000 if rows < 50 else 100) // (10 if bench.options.quick else 1), rows
-    )
+    count = {True: (100, 30), False: (1000, 100)}[bench.options.quick][rows > 50]
+    tables = generated(bench.options.seed + 1, count, rows)
     labels = [column.comment for table in tables for column in table.columns]
     return make_pipeline(features, LinearSVC(C=1.0)).fit(_texts(tables), labels)
 

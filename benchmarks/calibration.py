@@ -88,7 +88,7 @@ def _majority(bench: Bench, arm: str, gold: Sequence[str]) -> None:
 
 def _calibration(bench: Bench, dev: Tables) -> None:
     bundle, gold, sotab82 = bundle_of(bench), gold_labels(dev), load_vocabulary("sotab82")
-    answers = answers_of(swarm_of(bench, sotab82)([t.table for t in dev]).annotations, dev)
+    answers = answers_of(swarm_of(bench, sotab82)(tables=[t.table for t in dev]).annotations, dev)
     everything, own = _row(bench, "dev hosts, every column", answers, gold), bundle.config.abstain_below
     for threshold in sorted({own, 0.5, 0.7, 0.9}):
         some = [replace(a, type=a.type if a.confidence >= threshold else None) for a in answers]
@@ -135,12 +135,12 @@ def _paraphrased(bench: Bench, dev: Tables) -> None:
     names, gold = f"{len(PARAPHRASES)} labels", gold_labels(other)
     _majority(bench, f"{names}, most common", gold)
     own = Vocabulary("known", tuple(map(Label, PARAPHRASES)))
-    answers = answers_of(swarm_of(bench, own)([t.table for t in known]).annotations, known)
+    answers = answers_of(swarm_of(bench, own)(tables=[t.table for t in known]).annotations, known)
     _row(bench, f"{names}, known to the head", answers, gold_labels(known))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "words.json"
         file.write_text(json.dumps(list(PARAPHRASES.values())), encoding="utf-8")
-        answers = answers_of(swarm_of(bench, str(file))([t.table for t in other]).annotations, other)
+        answers = answers_of(swarm_of(bench, str(file))(tables=[t.table for t in other]).annotations, other)
     _row(bench, f"{names}, other words from a file", answers, gold)
 
 
@@ -170,7 +170,7 @@ def _generated(bench: Bench, count: int, *, headers: bool) -> None:
     report("SVM + other columns", [Prediction("", 0, label, 1.0) for label in said], ece=None)
     for arm, context in (("single agent", 0), ("default", 8)):
         swarm = swarm_of(bench, "schema", context=context)
-        report(arm, answers_of(swarm([t.table for t in tables]).annotations, tables))
+        report(arm, answers_of(swarm(tables=[t.table for t in tables]).annotations, tables))
 
 
 def _tables(seed: int, count: int, *, headers: bool, in_values: bool = False) -> list[LabelledTable]:

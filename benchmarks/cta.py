@@ -162,7 +162,7 @@ def _fused(reader: Reader, columns: Columns, targets: Sequence[int]) -> list[Arm
 
 
 def _types(swarm: Swarm, tables: Tables) -> Answers:
-    annotations = swarm([t.table for t in tables]).annotations
+    annotations = swarm(tables=[t.table for t in tables]).annotations
     return [prediction.type for prediction in answers_of(annotations, tables)]
 
 

@@ -201,9 +201,8 @@ def test_leakage_fails_the_run(checkpoint: Path, tmp_path: Path, monkeypatch: py
 
 def test_answers_are_of_the_labelled_columns(checkpoint: Path) -> None:
     cta = importlib.import_module("cta")
-    annotations = Swarm(vocabulary="sotab82", checkpoint=str(checkpoint), abstain_below=0.0)(
-        [t.table for t in DEV]
-    ).annotations
+    swarm = Swarm(vocabulary="sotab82", checkpoint=str(checkpoint), abstain_below=0.0)
+    annotations = swarm(tables=[t.table for t in DEV]).annotations
     answers = cta.answers_of(annotations, DEV)
     assert [(a.table, a.column_index) for a in answers] == [
         (t.table.name, g.column_index) for t in DEV for g in t.labels
