@@ -1,0 +1,93 @@
+"""The n-gram specialist: bags that add up, features of length one, weights that survive a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aegir_dspy.annotator.bundle import load_bundle, save_bundle
+from aegir_dspy.annotator.ngrams import CONTEXT_BUCKETS, OWN_BUCKETS, bag_of, features, merge
+from aegir_dspy.annotator.types import ColumnTypeAnnotator
+from aegir_dspy.ontology import load_vocabulary
+from aegir_dspy.tables import Column, Table
+from aegir_dspy.training.column_types import Example
+from aegir_dspy.training.ngrams import train_ngrams
+
+values = st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=6).map(tuple)
+
+
+def column(*cells: str) -> Column:
+    return Column(0, None, cells)
+
+
+@given(values)
+def test_a_bag_counts_every_window_once(cells):
+    bag = bag_of(column(*cells))
+    shown = dict.fromkeys(c for c in cells if c.strip())
+    length = len("\x1e".join(shown).encode())
+    assert bag.counts.sum() == sum(max(0, length - n) for n in range(4))
+    assert (np.diff(bag.buckets) > 0).all()
+    assert not len(bag.buckets) or 0 <= bag.buckets[0] <= bag.buckets[-1] < OWN_BUCKETS
+
+
+@given(st.lists(values, max_size=4), st.randoms())
+def test_bags_of_a_context_add_up_in_any_order(columns, random):
+    bags = [bag_of(column(*cells)) for cells in columns]
+    merged = merge(bags)
+    assert merged.counts.sum() == sum(bag.counts.sum() for bag in bags)
+    assert not len(merged.buckets) or merged.buckets[-1] < CONTEXT_BUCKETS
+    random.shuffle(bags)
+    again = merge(bags)
+    assert np.array_equal(again.buckets, merged.buckets)
+    assert np.array_equal(again.counts, merged.counts)
+
+
+@given(values)
+def test_features_have_length_one(cells):
+    bag = bag_of(column(*cells))
+    if len(bag.buckets):
+        assert np.linalg.norm(features(bag, np.ones(OWN_BUCKETS))) == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    def table(label: str, cells: tuple[str, ...]) -> Example:
+        return Example((cells,), ((),), (label,), "sotab82")
+
+    emails = [table("email", (f"u{i}@example.com", f"w{i}@mail.org")) for i in range(12)]
+    dates = [table("Date", (f"2021-0{1 + i % 9}-11", f"2019-0{1 + i % 9}-23")) for i in range(12)]
+    uuids = [Example(((f"{i:08x}-aaaa-4bbb-8ccc-{i:012x}",),), ((),), ("UUID",), "schema") for i in range(12)]
+    return train_ngrams(emails + dates, uuids)
+
+
+def test_it_tells_what_it_was_taught(trained):
+    cells = [("someone@web.de",), ("2020-03-17",), ("0000000f-aaaa-4bbb-8ccc-00000000000f",)]
+    nothing = merge([])
+    margins = trained.margins([bag_of(column(*c)) for c in cells], [nothing] * 3)
+    assert [trained.labels[i] for i in margins.argmax(1).tolist()] == ["email", "Date", "UUID"]
+
+
+def test_a_column_without_values_gets_no_opinion(trained):
+    assert (trained.margins([bag_of(column("", " "))], [merge([])]) == 0).all()
+
+
+def test_it_survives_the_file_and_counts_only_by_its_share(trained, bundle, tmp_path):
+    path = tmp_path / "with.safetensors"
+    table = Table("t", "t", (Column(0, None, ("a@b.org", "c@d.org")), Column(1, None, ("2020-01-01",))))
+    scores = {}
+    for share in (0.0, 50.0):
+        config = replace(bundle.config, ngram_share={"sotab82": share})
+        save_bundle(path, bundle.model, bundle.head, config, trained)
+        loaded = load_bundle(path)
+        assert loaded.ngrams is not None and torch.equal(loaded.ngrams.own, trained.own)
+        annotator = ColumnTypeAnnotator(loaded, load_vocabulary("sotab82"))
+        scores[share] = annotator.scores([table]).logits
+        assert ColumnTypeAnnotator(loaded, load_vocabulary("dbpedia")).has_ngrams is False
+    assert not torch.allclose(scores[0.0], scores[50.0])
+    names = load_vocabulary("sotab82").names
+    assert [names[i] for i in scores[50.0].argmax(1).tolist()] == ["email", "Date"]
