@@ -2,8 +2,9 @@
 
     python benchmarks/cta.py [--quick] [--checkpoint FILE] [--seed N] [--json FILE] [--data DIR]
 
-Every arm with an RWKV has the same weights, head and serialization; they differ in what a column is read
-after: nothing, the table's columns in file order, its context columns, their labels as text, or their
+Every arm with an RWKV has the same weights, head and serialization; the default and the single agent also
+hear the n-gram specialist (`aegir_dspy.annotator.ngrams`), the others do not. They differ in what a column is
+read after: nothing, the table's columns in file order, its context columns, their labels as text, or their
 fused states. *Wrong context* fuses columns of a table of another site: what context gives beyond the mere
 presence of something. Goals: micro F1 of the default at least 0.79 and not below the single agent's, and
 no dev site in the training part. A quick run takes a sample of the sites, and allows two standard errors.
@@ -38,7 +39,7 @@ from aegir_dspy.training.split import leakage, sotab82_split
 __all__ = ["Resampler", "Tables", "answers_of", "bundle_of", "checkpoint_option", "sample", "swarm_of"]
 
 GOAL = 0.79
-DEFAULT, SINGLE = "fused sum/√N (default)", "single agent"
+DEFAULT, SINGLE = "default: fused sum/√N + n-grams", "single agent: alone + n-grams"
 GROUPS = {"N0": (0, 0), "N1": (1, 1), "N2_3": (2, 3), "N4_7": (4, 7), "N8": (8, 1 << 30)}
 CAPTION = """\
 F1 on the dev hosts, 0..1. _se: standard error over 1,000 resamples of these hosts, the weights being fixed.
@@ -155,9 +156,11 @@ def _fused(reader: Reader, columns: Columns, targets: Sequence[int]) -> list[Arm
 
     every = len(columns.pieces)
     return [
+        Arm("alone", lambda: reader.best(reader.alone(columns)[targets]), every),
         Arm("fused, wrong context", partial(answer, columns.wrong, "sqrt"), every),
         Arm("fused sum", partial(answer, columns.right, "sum"), every),
         Arm("fused mean", partial(answer, columns.right, "mean"), every),
+        Arm("fused sum/√N", partial(answer, columns.right, "sqrt"), every),
     ]
 
 

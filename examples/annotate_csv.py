@@ -21,7 +21,9 @@ def main() -> None:
         print(table.name)
         for column in table.columns:
             mark = "  personal data" if column.type in PERSONAL else ""
-            print(f"  {column.name or column.index!s:24} {column.type or '?':28} {column.confidence:.2f}{mark}")
+            print(
+                f"  {column.name or column.index!s:24} {column.type or '?':28} {column.confidence:.2f}{mark}"
+            )
     for failure in out.failures:
         print(f"{failure.task}: {failure.message}", file=sys.stderr)
 

@@ -13,8 +13,7 @@ import dspy
 import pytest
 import torch
 
-from aegir_dspy.adapters.dspy_lm import fields
-from aegir_dspy.adapters.dspy_lm import AegirEngine, CompactAdapter, CompactParseError, lm
+from aegir_dspy.adapters.dspy_lm import AegirEngine, CompactAdapter, CompactParseError, fields, lm
 from aegir_dspy.errors import CheckpointError
 from aegir_dspy.rwkv import RWKV7, GenerationConfig, Geometry, save_weights
 from aegir_dspy.tables import serialize
