@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import ClassVar
 
-from sqlglot import Tokenizer, TokenType, exp
+from sqlglot import Tokenizer as BaseTokenizer
+from sqlglot import TokenType, exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
-from sqlglot.parser import Parser
+from sqlglot.parser import Parser as BaseParser
 
 __all__ = ["DIALECTS", "MAX_WORK", "SOURCE", "Flink", "Grammar", "Watermark", "rank_dialects"]
 
@@ -32,7 +33,7 @@ class Watermark(exp.Expression):
     arg_types: ClassVar = {"this": True, "expression": True}
 
 
-def _watermark(parser: Parser) -> exp.Expression | None:
+def _watermark(parser: BaseParser) -> exp.Expression | None:
     if not parser._match_text_seq("FOR"):
         return None
     column = parser._parse_id_var(any_token=True)
@@ -42,7 +43,7 @@ def _watermark(parser: Parser) -> exp.Expression | None:
     return Watermark(this=column, expression=parser._parse_disjunction())
 
 
-def _metadata(parser: Parser) -> exp.Expression:
+def _metadata(parser: BaseParser) -> exp.Expression:
     """``METADATA [FROM 'key'] [VIRTUAL]``: the column comes from the record's envelope."""
     if parser._match_text_seq("FROM"):
         parser._parse_string()
@@ -53,12 +54,12 @@ def _metadata(parser: Parser) -> exp.Expression:
 class Flink(Dialect):
     """Flink SQL as far as column lists go: standard strings, back-quoted names."""
 
-    class Tokenizer(Tokenizer):
+    class Tokenizer(BaseTokenizer):
         """Back-quotes name things; a backslash is a plain character."""
 
         IDENTIFIERS: ClassVar = ["`", '"']
         KEYWORDS: ClassVar = {
-            **Tokenizer.KEYWORDS,
+            **BaseTokenizer.KEYWORDS,
             "BYTES": TokenType.VARBINARY,
             "MULTISET": TokenType.ARRAY,
             "ROW": TokenType.STRUCT,
@@ -66,12 +67,12 @@ class Flink(Dialect):
             "TIMESTAMP_LTZ": TokenType.TIMESTAMPLTZ,
         }
 
-    class Parser(Parser):
+    class Parser(BaseParser):
         """WATERMARK and METADATA."""
 
-        SCHEMA_UNNAMED_CONSTRAINTS: ClassVar = Parser.SCHEMA_UNNAMED_CONSTRAINTS | {"WATERMARK"}
+        SCHEMA_UNNAMED_CONSTRAINTS: ClassVar = BaseParser.SCHEMA_UNNAMED_CONSTRAINTS | {"WATERMARK"}
         CONSTRAINT_PARSERS: ClassVar = {
-            **Parser.CONSTRAINT_PARSERS,
+            **BaseParser.CONSTRAINT_PARSERS,
             "WATERMARK": _watermark,
             "METADATA": _metadata,
         }
@@ -103,9 +104,9 @@ def rank_dialects(statement: str) -> tuple[str, ...]:
 
 
 @cache
-def _parser_class(dialect: str) -> type[Parser]:
+def _parser_class(dialect: str) -> type[BaseParser]:
     """The dialect's parser, which keeps the text of types and never falls back to an opaque command."""
-    base: type[Parser] = Dialect.get_or_raise(dialect).parser_class
+    base: type[BaseParser] = Dialect.get_or_raise(dialect).parser_class
 
     class DdlParser(base):  # type: ignore[misc, valid-type]
         def _parse_types(
