@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 
 import aegir_dspy
 from aegir_dspy import Swarm, SwarmConfig, Table, TableSet, Vocabulary
-from aegir_dspy.annotator.bundle import DEFAULT_FILE
 from aegir_dspy.errors import CheckpointError, FailureRecord, InputError
 from aegir_dspy.ontology import Label
 from aegir_dspy.report.document import result_document
@@ -20,7 +18,6 @@ from aegir_dspy.report.document import result_document
 MINE = Vocabulary(
     "mine", (Label("Person/name", "https://example.org/name", "who", ("Ann",), ("n",)), Label("b"))
 )
-HAS_WEIGHTS = files("aegir_dspy.assets").joinpath(DEFAULT_FILE).is_file()
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +234,6 @@ def test_wrong_weights_and_vocabularies_say_so(tmp_path: Path, bundle_path: Path
         Swarm(checkpoint=str(bundle_path), vocabulary="nothing")
 
 
-@pytest.mark.skipif(not HAS_WEIGHTS, reason="the weights are not part of this checkout")
 def test_the_default_weights_annotate(make_table: Callable[..., Table]) -> None:
     mail = ["ann@example.org", "bob@mail.de", "cem@post.com", "d.e@f.net"]
     day = ["2021-01-02", "2021-02-03", "2022-03-04", "2020-12-31"]

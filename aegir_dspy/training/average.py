@@ -7,9 +7,8 @@ soups", arXiv:2203.05482).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
-
-import torch
 
 from aegir_dspy.annotator.bundle import Bundle
 from aegir_dspy.errors import CheckpointError
@@ -37,9 +36,10 @@ def average(bundles: Sequence[Bundle]) -> Bundle:
                 f"expected annotators with the same geometry, labels and layout, found {first.sha256[:12]} "
                 f"and {other.sha256[:12]}: train them from one pre-trained run"
             )
-    with torch.no_grad():
-        for modules in ([b.model for b in bundles], [b.head for b in bundles]):
-            states = [module.state_dict() for module in modules]
-            mean = {name: sum(s[name].double() for s in states) / len(states) for name in states[0]}
-            modules[0].load_state_dict({name: t.float() for name, t in mean.items()})
-    return replace(first, config=replace(first.config, temperatures={}))
+    model, head = deepcopy(first.model), deepcopy(first.head)
+    for whole, parts in ((model, [b.model for b in bundles]), (head, [b.head for b in bundles])):
+        states = [part.state_dict() for part in parts]
+        mean = {name: sum(s[name].double() for s in states) / len(states) for name in states[0]}
+        whole.load_state_dict({name: tensor.float() for name, tensor in mean.items()})
+    config = replace(first.config, temperatures={}, ngram_share={})
+    return replace(first, model=model, head=head, config=config, ngrams=None)

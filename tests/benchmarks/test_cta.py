@@ -171,14 +171,14 @@ def test_all_arms_are_reported(
     assert harness.main("cta", cta.measure, cta.checkpoint_option, argv) == 1  # random weights miss the goal
     written = json.loads(out.read_text(encoding="utf-8"))
     rows = {row["arm"]: row for row in written["rows"]}
-    kinds = {name.split(",")[0].split(" (")[0] for name in rows}
-    assert len(rows) == 13
-    assert kinds >= {"majority class", "SVM", "single agent", "sequential", "text passing", "fused sum/√N"}
+    assert len(rows) == 15
+    assert rows.keys() >= {"majority class", "SVM", "text passing", "sequential, target last", "fused sum/√N"}
+    assert {cta.DEFAULT, cta.SINGLE} <= rows.keys()
     assert rows["(labelled columns)"] == {
         "arm": "(labelled columns)", "N0": 1, "N1": 4, "N2_3": 4, "N4_7": 0, "N8": 2,
     }  # fmt: skip
     assert rows["SVM"]["micro_f1"] == 1.0
-    assert rows["single agent"]["gain"] == rows["single agent"]["gain_se"] == 0.0
+    assert rows[cta.SINGLE]["gain"] == rows[cta.SINGLE]["gain_se"] == 0.0
     arms = [row for name, row in rows.items() if name != "(labelled columns)"]
     assert all(row["columns_s"] > 0 and row["micro_se"] >= 0 and row["N4_7"] is None for row in arms)
     checks = {check["name"]: check for check in written["checks"]}
