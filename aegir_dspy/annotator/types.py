@@ -39,12 +39,14 @@ class AnnotatorConfig:
         abstain_below: confidence under which no type is given; None takes the bundle's own.
         candidates: how many types are listed for a column.
         columns_at_once: columns whose states are held at once; bounds memory.
+        sure: a column that has at least this confidence when read alone is not read again in its context.
     """
 
     context: ContextConfig = ContextConfig()
     abstain_below: float | None = None
     candidates: int = 5
     columns_at_once: int = 512
+    sure: float = 0.9
 
 
 class TypeScores(NamedTuple):
@@ -117,15 +119,20 @@ class ColumnTypeAnnotator:
         logits, kept = torch.zeros(len(pieces), len(self.vocabulary)), []
         for rows in self._slices(torch.arange(len(pieces))):
             reading = self.specialist.read([pieces[i] for i in rows.tolist()])
-            final = ~informed[rows]
-            logits[rows[final]] = self._logits(_select(reading, final))
+            # Labels as text are costly: only where this reading is the last one.
+            wanted = ~informed[rows] if self.text else torch.ones_like(rows, dtype=torch.bool)
+            logits[rows[wanted]] = self._logits(_select(reading, wanted))
             kept.append(reading.states.select(used[rows].nonzero().flatten()))
+        linear = self._share * self.margins(tables, members) if self._share else torch.zeros(1)
+        if self.text is None:
+            sure = self.probabilities(logits.log_softmax(1) + linear).max(1).values >= self.config.sure
+            informed &= ~sure
         context = side_by_side(kept) if kept else None
         for rows in self._slices(informed.nonzero().flatten()):
             fused = fuse_tensors(context, joined[rows][:, used]) if context else None
             logits[rows] = self._logits(self.specialist.read([pieces[i] for i in rows.tolist()], fused))
         if self._share:
-            logits = logits.log_softmax(1) + self._share * self.margins(tables, members)
+            logits = logits.log_softmax(1) + linear
         readable = torch.tensor([_says_something(piece) for piece in pieces], dtype=torch.bool)
         lengths = torch.tensor([len(piece) for piece in pieces], dtype=torch.int64)
         return TypeScores(logits, readable, members, lengths * (1 + informed.long()))

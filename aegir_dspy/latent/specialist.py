@@ -96,7 +96,7 @@ class FrozenSpecialist:
         batch_tokens: padded tokens read at once by one thread.
     """
 
-    def __init__(self, model: RWKV7, identity: Identity, batch_tokens: int = 1536) -> None:
+    def __init__(self, model: RWKV7, identity: Identity, batch_tokens: int = 3072) -> None:
         self.model = model.requires_grad_(False).eval()
         self.identity = identity
         self.batch_tokens = batch_tokens

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from aegir_dspy.annotator.bundle import Bundle
 from aegir_dspy.annotator.calibration import expected_calibration_error, fit_temperature
-from aegir_dspy.annotator.types import ColumnTypeAnnotator
+from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.ontology.vocabulary import Vocabulary, load_vocabulary
 from aegir_dspy.tables.table import Column, Table
 from aegir_dspy.training.column_types import Example
@@ -123,7 +123,7 @@ def _opinions(
     gold: Sequence[Sequence[tuple[int, str]]],
 ) -> _Opinions:
     """Opinions on the labelled columns, in the order of `gold`."""
-    annotator = ColumnTypeAnnotator(bundle, vocabulary)
+    annotator = ColumnTypeAnnotator(bundle, vocabulary, AnnotatorConfig(sure=2.0))  # read all again
     head: list[Tensor] = []
     margins: list[Tensor] = []
     for first in range(0, len(tables), 64):
