@@ -69,7 +69,8 @@ class Usage:
     """What a call cost.
 
     agents: columns read by specialists. critical_steps: readings on the longest path (alone, then from the
-    fused context). serial_steps: all readings one after the other. tokens_read: bytes. seconds: wall time.
+    fused context). serial_steps: all readings one after the other, were no column sure of itself.
+    tokens_read: bytes. seconds: wall time.
     """
 
     agents: int

@@ -20,6 +20,7 @@ from aegir_dspy.errors import InputError, VocabularyError
 if TYPE_CHECKING:
     from aegir_dspy.annotator.evaluation import Prediction, Score
     from aegir_dspy.ontology import Vocabulary
+    from aegir_dspy.swarm import Usage
     from aegir_dspy.training.datasets import LabelledTable
 
 __all__ = ["EXAMPLES", "Task", "evaluate"]
@@ -90,7 +91,7 @@ def evaluate(
     score = score_predictions(answers, [g.labels for t in labelled for g in t.labels])
     if predictions:
         write_output(_csv(_in_file_order(answers, labelled, folder, source, task)), predictions)
-    _print(score, out.usage.seconds, format)
+    _print(score, out.usage, format)
 
 
 def _vocabulary(name: str | None, folder: Path, source: str, task: Task) -> str | Vocabulary:
@@ -133,8 +134,9 @@ def _csv(answers: list[Prediction]) -> str:
     return text.getvalue()
 
 
-def _print(score: Score, seconds: float, format: Format) -> None:
-    speed = score.columns / max(1e-9, seconds)
+def _print(score: Score, usage: Usage, format: Format) -> None:
+    seconds = usage.seconds
+    speed = usage.agents / max(1e-9, seconds)  # of all columns: the unlabelled ones are read too
     if format is Format.JSON:
         sys.stdout.write(
             json.dumps({**asdict(score), "seconds": seconds, "columns_per_second": speed}) + "\n"

@@ -160,10 +160,25 @@ def test_a_header_alone_is_read(bundle: Bundle) -> None:
 
 
 def test_the_bytes_read_are_counted_exactly(bundle: Bundle, tables: list[Table]) -> None:
-    annotator = ColumnTypeAnnotator(bundle, VOCABULARIES["known"], AnnotatorConfig(columns_at_once=9))
+    config = AnnotatorConfig(columns_at_once=9, sure=2.0)
+    annotator = ColumnTypeAnnotator(bundle, VOCABULARIES["known"], config)
     for table, (_, read) in zip(tables, annotator.annotate(tables), strict=True):
         once = sum(len(serialize_column(c, bundle.config.serialize)) for c in table.columns)
         assert read == once * (1 + (len(table.columns) > 1))
+
+
+def test_a_column_that_is_sure_alone_is_read_once(bundle: Bundle, tables: list[Table]) -> None:
+    wide = [table for table in tables if len(table.columns) > 1]
+    alone = ContextConfig(columns=0)
+    config = {"columns_at_once": 100, "abstain_below": 0.0}
+    once = annotate(bundle, VOCABULARIES["known"], wide, sure=0.0, **config)
+    by_itself = annotate(bundle, VOCABULARIES["known"], wide, context=alone, **config)
+    again = annotate(bundle, VOCABULARIES["known"], wide, sure=2.0, **config)
+    assert confidences(once) == confidences(by_itself)
+    assert confidences(again) != confidences(by_itself)
+    reader = ColumnTypeAnnotator(bundle, VOCABULARIES["known"], AnnotatorConfig(sure=0.0))
+    for table, (_, read) in zip(wide, reader.annotate(wide), strict=True):
+        assert read == sum(len(serialize_column(c, bundle.config.serialize)) for c in table.columns)
 
 
 def test_a_wide_table_is_all_annotated(bundle: Bundle, make_table: Callable[..., Table]) -> None:
