@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from aegir_dspy.tables.table import Column
 
@@ -46,6 +47,8 @@ class SerializeConfig:
         header_bytes: a longer header is cut here.
         max_values: most values of a column that are read.
         headers: whether headers are shown to the model.
+        direction: ``backward`` reverses the bytes of every header and value, for a specialist that reads
+            endings first; the delimiters stay where they are.
     """
 
     value_bytes: int = 48
@@ -53,6 +56,7 @@ class SerializeConfig:
     header_bytes: int = 40
     max_values: int = 8
     headers: bool = True
+    direction: Literal["forward", "backward"] = "forward"
 
 
 def serialize_column(column: Column, config: SerializeConfig) -> bytes:
@@ -71,8 +75,9 @@ def serialize_values(header: str | None, values: Sequence[str], config: Serializ
             break
         parts.append(encoded)
         room -= len(encoded) + 1
-    text = VALUE_END.join(parts) + COLUMN_END
-    return _clean(header, config.header_bytes) + HEADER_END + text if header else text
+    step = -1 if config.direction == "backward" else 1
+    text = VALUE_END.join(part[::step] for part in parts) + COLUMN_END
+    return _clean(header, config.header_bytes)[::step] + HEADER_END + text if header else text
 
 
 def sample_values(values: Sequence[str], count: int) -> list[str]:

@@ -27,7 +27,7 @@ from aegir_dspy.tables.serialize import SerializeConfig
 from aegir_dspy.tables.table import Table
 from aegir_dspy.training.corpus import header_classes, reading_streams
 from aegir_dspy.training.optimize import OptimizerConfig, ScheduledAdamW
-from aegir_dspy.training.progress import load_progress, save_progress
+from aegir_dspy.training.progress import load_progress, load_weights, save_progress
 from aegir_dspy.training.segments import NO_LABEL, Batch, collate, length_batches
 
 __all__ = ["PretrainConfig", "next_byte_loss", "pretrain"]
@@ -65,8 +65,13 @@ def pretrain(
     config: PretrainConfig,
     folder: Path,
     report: Callable[[dict[str, float]], None] = lambda _: None,
+    start: Path | None = None,
 ) -> Path:
-    """Train and write `folder/pretrain.pt`; continues a run found there. Returns the checkpoint's path."""
+    """Train and write `folder/pretrain.pt`; continues a run found there. Returns the checkpoint's path.
+
+    Args:
+        start: another run's `pretrain.pt` on the same corpus whose weights a new run begins with.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "pretrain.pt"
     (folder / "pretrain.json").write_text(json.dumps(asdict(config), indent=1))
@@ -77,6 +82,8 @@ def pretrain(
     step, spent = 0, 0.0
     if path.exists():
         step, spent = load_progress(path, model, head, optimizer)
+    elif start is not None:
+        load_weights(start, model, head)
     rng = random.Random(config.seed * 1_000_003 + step)
     streams = reading_streams(tables, classes, config.serialize, config.stream_bytes, rng)
     for group in length_batches(streams, config.batch_tokens, rng):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,7 +12,7 @@ from aegir_dspy.annotator.head import ColumnHead
 from aegir_dspy.rwkv.model import RWKV7
 from aegir_dspy.training.optimize import ScheduledAdamW
 
-__all__ = ["load_progress", "save_progress"]
+__all__ = ["load_progress", "load_weights", "save_progress"]
 
 
 def save_progress(
@@ -45,8 +46,14 @@ def save_progress(
 
 def load_progress(path: Path, model: RWKV7, head: ColumnHead, optimizer: ScheduledAdamW) -> tuple[int, float]:
     """Take over a saved run in place; returns its step and the seconds spent."""
-    content = torch.load(path, weights_only=True)
-    model.load_state_dict(content["model"])
-    head.load_state_dict(content["head"])
+    content = load_weights(path, model, head)
     optimizer.adam.load_state_dict(content["adam"])
     return int(content["step"]), float(content["spent"])
+
+
+def load_weights(path: Path, model: RWKV7, head: ColumnHead) -> dict[str, Any]:
+    """Take over the weights of a saved run in place, without its place in the run; returns all of it."""
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    model.load_state_dict(content["model"])
+    head.load_state_dict(content["head"])
+    return content
