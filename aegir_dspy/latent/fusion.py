@@ -7,7 +7,7 @@ in the range the primary was trained on; ``mean`` is the baseline that loses wha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -16,7 +16,18 @@ from torch import Tensor
 from aegir_dspy.errors import StateError
 from aegir_dspy.rwkv.state import State, StateTensors
 
-__all__ = ["FusionMode", "fuse", "fuse_tensors", "fusion_weights", "side_by_side"]
+__all__ = [
+    "FusionMode",
+    "around",
+    "fuse",
+    "fuse_bmm",
+    "fuse_tensors",
+    "fusion_weights",
+    "member_slots",
+    "side_by_side",
+    "stacked",
+    "weighted_sum",
+]
 
 FusionMode = Literal["sum", "sqrt", "mean"]
 
@@ -49,22 +60,69 @@ def fuse_tensors(states: StateTensors, members: Tensor, mode: FusionMode = "sqrt
         members: (M, N) bool; a receiver without members gets the zero state.
     """
     members = members.to(states.kv.device)
-    most = int(members.sum(1).max()) if members.numel() else 0
-    order = members.int().sort(dim=1, descending=True, stable=True).indices[:, :most]  # (M, most)
-    kv = _weighted_sum(states.kv, 1, order, fusion_weights(members, mode))
-    shift = _weighted_sum(states.shift, 2, order, fusion_weights(members, "mean"))
+    order = member_slots(members)
+    weights = fusion_weights(members, mode).gather(1, order)
+    return around(
+        states, members, weighted_sum(states.kv, 1, order, weights.view(1, *weights.shape, 1, 1, 1))
+    )
+
+
+def around(states: StateTensors, members: Tensor, kv: Tensor) -> StateTensors:
+    """M fused matrix states (L, M, H, K, V) with what every way of fusing does to shifts and tails."""
+    order = member_slots(members)
+    weights = fusion_weights(members, "mean").gather(1, order)
+    shift = weighted_sum(states.shift, 2, order, weights.view(1, 1, *weights.shape, 1))
     tail = states.tail[members.int().argmax(1)] * members.any(1, keepdim=True)
     return StateTensors(shift, kv, tail)
 
 
-def _weighted_sum(x: Tensor, axis: int, order: Tensor, weights: Tensor) -> Tensor:
-    """Σ over slots of weights[m, order[m, slot]] · x[order[m, slot]], agents of `x` on `axis`."""
+def member_slots(members: Tensor) -> Tensor:
+    """(M, S) the agents each receiver listens to, in order, S the most of any; then agents it does not."""
+    most = int(members.sum(1).max()) if members.numel() else 0
+    return members.int().sort(dim=1, descending=True, stable=True).indices[:, :most]
+
+
+def weighted_sum(x: Tensor, axis: int, order: Tensor, weights: Tensor) -> Tensor:
+    """Σ over slots s of weights[.., m, s, ..] · x[.., order[m, s], ..], one slot after the other.
+
+    Args:
+        x: agents on `axis`.
+        order: (M, S), see `member_slots`.
+        weights: receivers on `axis` and slots after it; otherwise broadcast against `x`.
+    """
     total = torch.zeros_like(x[(slice(None),) * axis + (slice(0, 1),)]).repeat_interleave(len(order), axis)
-    shape = [1] * axis + [len(order)] + [1] * (x.dim() - axis - 1)
-    for slot in order.unbind(1):
-        weight = weights.gather(1, slot.unsqueeze(1)).view(shape).to(x.dtype)
+    for slot, weight in zip(order.unbind(1), weights.to(x.dtype).unbind(axis + 1), strict=True):
         total = torch.addcmul(total, x.index_select(axis, slot), weight)
     return total
+
+
+def fuse_bmm(kv: Tensor, weights: Tensor) -> Tensor:
+    """M fused matrix states in one batched matrix product, (L·H, M, N) × (L·H, N, K·V): one pass over memory.
+
+    The product is one call when the agents of a head lie together (`stacked`); otherwise one call a layer,
+    still without a copy. A receiver's last bits may depend on who else is in the batch; `weighted_sum` adds
+    the members one by one where that matters.
+
+    Args:
+        kv: (L, N, H, K, V).
+        weights: (L, H, M, N), or (M, N) for all layers and heads.
+
+    Returns:
+        (L, M, H, K, V), differentiable in both.
+    """
+    layers, _, heads, *matrix = kv.shape
+    weights = weights.to(kv.dtype).expand(layers, heads, *weights.shape[-2:])
+    rows = kv.transpose(1, 2).flatten(3)  # (L, H, N, K·V), a view unless the matrices are turned
+    if rows.stride(0) == heads * rows.stride(1):
+        fused = torch.bmm(weights.flatten(0, 1), rows.flatten(0, 1)).unflatten(0, (layers, heads))
+    else:
+        fused = torch.stack([torch.bmm(w, r) for w, r in zip(weights, rows, strict=True)])
+    return fused.unflatten(-1, matrix).transpose(1, 2)
+
+
+def stacked(kv: Tensor) -> Tensor:
+    """The same (L, N, H, K, V) laid out in memory as (L, H, N, K, V), agents of a head together."""
+    return kv.transpose(1, 2).contiguous().transpose(1, 2)
 
 
 def side_by_side(parts: Sequence[StateTensors]) -> StateTensors:
@@ -76,8 +134,13 @@ def side_by_side(parts: Sequence[StateTensors]) -> StateTensors:
     )
 
 
-def fuse(states: Sequence[State], mode: FusionMode = "sqrt") -> State:
+def fuse(
+    states: Sequence[State], mode: FusionMode | Callable[[StateTensors, Tensor], StateTensors] = "sqrt"
+) -> State:
     """One immutable state from several of the same identity; the order does not matter.
+
+    Args:
+        mode: a parameter-free mode, or what fuses, such as a trained `RWKVStateFusion`.
 
     Raises:
         StateError: no states, or states of different models.
@@ -89,4 +152,6 @@ def fuse(states: Sequence[State], mode: FusionMode = "sqrt") -> State:
     ordered = sorted(states, key=lambda s: s.digest)  # float addition: the same order, the same bits
     joined = side_by_side([s.tensors for s in ordered])
     members = torch.ones(1, len(ordered), dtype=torch.bool)
-    return State(fuse_tensors(joined, members, mode), states[0].identity, sum(s.tokens for s in ordered))
+    with torch.no_grad():
+        fused = mode(joined, members) if callable(mode) else fuse_tensors(joined, members, mode)
+    return State(fused, states[0].identity, sum(s.tokens for s in ordered))

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from aegir_dspy.rwkv.geometry import Geometry
 from aegir_dspy.rwkv.ngram import NgramMemory
-from aegir_dspy.rwkv.recurrence import wkv_prefill, wkv_step
+from aegir_dspy.rwkv.recurrence import wkv_prefill, wkv_step, wkv_transition
 from aegir_dspy.rwkv.state import NGRAM_TAIL, StateTensors, zero_tensors
 
 __all__ = ["RWKV7"]
@@ -151,7 +151,11 @@ class RWKV7(nn.Module):
         return cast(Iterator[Block], iter(self.blocks))
 
     def forward(
-        self, tokens: Tensor, state: StateTensors | None = None, lengths: Tensor | None = None
+        self,
+        tokens: Tensor,
+        state: StateTensors | None = None,
+        lengths: Tensor | None = None,
+        transitions: list[Tensor] | None = None,
     ) -> tuple[Tensor, StateTensors]:
         """Read T tokens in every stream, in parallel over the stream.
 
@@ -159,6 +163,7 @@ class RWKV7(nn.Module):
             tokens: (B, T) int64, padded at the end with anything.
             state: where each stream starts; None for the zero state. Not changed. Differentiable.
             lengths: (B,) how many of the T tokens are real, 0 included; None when all are.
+            transitions: a list to which each layer appends its `wkv_transition` (B, H, K, K); None: no cost.
 
         Returns:
             The normalised hidden vectors (B, T, D), meaningless beyond a stream's length, and the
@@ -182,6 +187,8 @@ class RWKV7(nn.Module):
                 parts = [p * neutral if i in (1, 2, 5) else p for i, p in enumerate(parts)]
             r, log_w, k, v, a, b = parts
             y, matrix = wkv_prefill(r, log_w, k, v, a, b, state.kv[layer])
+            if transitions is not None:
+                transitions.append(wkv_transition(log_w, a, b))
             x = x + block.att.finish(y, parts, gate)
             h2 = block.ln2(x).to(dtype)
             x = x + block.ffn(h2, _previous(h2, past2))

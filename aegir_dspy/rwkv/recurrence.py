@@ -21,7 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["CHUNK", "chunk_maps", "wkv_prefill", "wkv_step"]
+__all__ = ["CHUNK", "chunk_maps", "wkv_prefill", "wkv_step", "wkv_transition"]
 
 CHUNK = 16
 _SERIAL_UP_TO = 256  # tokens
@@ -53,6 +53,17 @@ def wkv_prefill(
     serial = not needs_gradient and r.device.type == "cpu" and r.shape[1] <= _SERIAL_UP_TO
     with torch.autocast(r.device.type, enabled=False):  # states stay float32 whatever the layers run in
         return _wkv_serial(*arguments) if serial else _wkv_chunks(*arguments)
+
+
+def wkv_transition(log_w: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """M of the affine map S_T = M·S_0 + U of every stream: what becomes of the identity when nothing is added.
+
+    Arguments have shape (B, T, H, N). Returns (B, H, K, K); differentiable. U is the state read from zero.
+    """
+    batch, _, heads, size = log_w.shape
+    nothing = torch.zeros_like(log_w)
+    eye = torch.eye(size, dtype=log_w.dtype, device=log_w.device).expand(batch, heads, size, size)
+    return wkv_prefill(nothing, log_w, nothing, nothing, a, b, eye)[1]
 
 
 def _wkv_chunks(
