@@ -68,6 +68,9 @@ def types(
     start: Annotated[
         Path | None, typer.Option(help="An annotator to start from, instead of the pre-trained model.")
     ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="An annotator that labels the columns of the relation sets.")
+    ] = None,
     minutes: Annotated[float, typer.Option(help="Training time; pauses do not count.")] = 24.0,
     lr: Annotated[float, typer.Option(min=0.0, help="Peak learning rate.")] = 1e-3,
     max_steps: Annotated[int, typer.Option(min=0, help="0: no limit.")] = 0,
@@ -95,7 +98,8 @@ def types(
     optimizer = replace(TypesConfig().optimizer, lr=lr)
     config = TypesConfig(minutes=minutes, max_steps=max_steps, seed=seed, optimizer=optimizer)
     metrics = _metrics(run / "types.jsonl")
-    report = train_and_write(pretrained, data, list(load_corpus(corpus)), config, run, out, metrics, start)
+    tables = list(load_corpus(corpus))
+    report = train_and_write(pretrained, data, tables, config, run, out, metrics, start, teacher)
     typer.echo(json.dumps(report, indent=1))
 
 

@@ -38,22 +38,28 @@ from aegir_dspy.training.pretrain import next_byte_loss
 from aegir_dspy.training.progress import load_progress, save_progress
 from aegir_dspy.training.segments import NO_LABEL, Segment, collate, length_batches, make_stream
 
-__all__ = ["Example", "TypesConfig", "TypesModel", "train_types"]
+__all__ = ["THEME_GROUP", "Example", "TypesConfig", "TypesModel", "theme_label", "train_types"]
 
 HEADER_GROUP = "header"
+THEME_GROUP = "theme"
+_CAPTION = "table"  # what stands as header over the text about a table
+_NAMED = frozenset({"freebase"})  # label sets of tables that always come with headers
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """A labelled table as the trainer sees it: per column the cells, possible headers, label and set.
 
-    `label` is "" for a column that is only context.
+    `label` is "" for a column that is only context. `theme` says what the rows are (Book, Event, …), ""
+    where that is not known. `caption` is text about the table.
     """
 
     columns: tuple[tuple[str, ...], ...]
     headers: tuple[tuple[str, ...], ...]
     labels: tuple[str, ...]
     group: str
+    theme: str = ""
+    caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,8 @@ class TypesConfig:
         header_share: share of tables whose columns show a header.
         text_weight: weight of the next-byte loss in stream steps.
         smoothing: label smoothing.
+        theme_weight: weight of the theme's loss: every column is also asked what the rows of its table are.
+        frozen: names of parameters (their beginnings) that keep their values.
     """
 
     minutes: float = 20.0
@@ -79,6 +87,8 @@ class TypesConfig:
     header_share: float = 0.3
     text_weight: float = 0.2
     smoothing: float = 0.05
+    theme_weight: float = 0.3
+    frozen: tuple[str, ...] = ()
     dropout: float = 0.2
     batch_tokens: int = 6144
     stream_bytes: int = 640
@@ -122,6 +132,8 @@ def train_types(
     trained, classes = _start(pretrained, label_sets or _occurring(examples), config)
     if start is not None:
         _take_over(trained, start)
+    for name, parameter in trained.model.named_parameters():
+        parameter.requires_grad_(not name.startswith(config.frozen))
     optimizer = ScheduledAdamW([*trained.model.parameters(), *trained.head.parameters()], config.optimizer)
     path = folder / "types.pt"
     step, spent = load_progress(path, trained.model, trained.head, optimizer) if path.exists() else (0, 0.0)
@@ -167,18 +179,18 @@ class _Steps:
 
     def fused(self) -> Tensor:
         """Read alone, fuse, read again: the loss of both readings."""
-        pieces, labels, groups, tables = self._pieces()
+        pieces, labels, groups, tables, themes = self._pieces()
         model, head, c = self.trained.model, self.trained.head, self.config
-        label, group = torch.tensor(labels), torch.tensor(groups)
+        label, group, theme = torch.tensor(labels), torch.tensor(groups), torch.tensor(themes)
         alone = read_pieces(model, pieces, None, c.batch_tokens // 4)
         members = self._members(tables)
         informed = members.any(1)
         start = fuse_tensors(alone.states, members[informed])
         chosen = [pieces[i] for i in informed.nonzero().flatten().tolist()]
-        losses = [self._loss(head(alone.features), label, group)]
+        losses = [self._both(head(alone.features), label, group, theme)]
         if chosen:
             again = read_pieces(model, chosen, start, c.batch_tokens // 4)
-            losses.append(self._loss(head(again.features), label[informed], group[informed]))
+            losses.append(self._both(head(again.features), label[informed], group[informed], theme[informed]))
         return losses[0] * 0.5 + losses[-1]
 
     def stream(self) -> Tensor:
@@ -197,6 +209,11 @@ class _Steps:
         type_loss = self._loss(self.trained.head(features), label, group)
         return type_loss + self.config.text_weight * text_loss
 
+    def _both(self, logits: Tensor, label: Tensor, group: Tensor, theme: Tensor) -> Tensor:
+        """The loss of the labels, and of the themes."""
+        themes = torch.full_like(group, self.group_ids[THEME_GROUP])
+        return self._loss(logits, label, group) + self.config.theme_weight * self._loss(logits, theme, themes)
+
     def _loss(self, logits: Tensor, label: Tensor, group: Tensor) -> Tensor:
         known = label != NO_LABEL
         if not bool(known.any()):
@@ -204,12 +221,13 @@ class _Steps:
         losses = group_loss(logits[known], label[known], self.masks[group[known]], self.config.smoothing)
         return losses.mean()
 
-    def _pieces(self) -> tuple[list[bytes], list[int], list[int], list[int]]:
-        """Serialized columns of some tables: pieces, label rows, group numbers, table numbers."""
+    def _pieces(self) -> tuple[list[bytes], list[int], list[int], list[int], list[int]]:
+        """Serialized columns of some tables: pieces, rows of labels, groups, tables, rows of themes."""
         pieces: list[bytes] = []
         labels: list[int] = []
         groups: list[int] = []
         tables: list[int] = []
+        themes: list[int] = []
         number = 0
         while len(pieces) < self.config.columns:
             example = next(self.tables)
@@ -218,8 +236,9 @@ class _Steps:
                 labels.append(segment.label)
                 groups.append(segment.group - 1)
                 tables.append(number)
+                themes.append(self.rows.get(theme_label(example.theme), NO_LABEL))
             number += 1
-        return pieces, labels, groups, tables
+        return pieces, labels, groups, tables, themes
 
     def _members(self, tables: Sequence[int]) -> Tensor:
         """(C, C) bool: a random subset of the table's other columns for each column, sometimes none."""
@@ -254,10 +273,12 @@ class _Steps:
         """
         rng = self.rng
         group = self.group_ids[example.group] + 1
-        headers = rng.random() < self.config.header_share
+        headers = rng.random() < (0.95 if example.group in _NAMED else self.config.header_share)
         indices = rng.sample(range(len(example.columns)), len(example.columns))[:most]
         values_hidden = headers and rng.random() < 0.15  # a schema without values
         segments = []
+        if example.caption and rng.random() < 0.9:
+            segments.append(Segment(_CAPTION, [example.caption], None, NO_LABEL, group))
         for i in indices:
             values = example.columns[i]
             keep = len(values) if rng.random() < 0.5 else rng.randint(min(2, len(values)), len(values))
@@ -273,6 +294,11 @@ class _Steps:
             answer = normalise_header(example.labels[i]) or None
             segments.append(Segment(header, shown[: self.config.serialize.max_values], answer, label, group))
         return segments
+
+
+def theme_label(theme: str) -> str:
+    """The label that stands for a theme: ``theme:Book``."""
+    return f"{THEME_GROUP}:{theme}"
 
 
 def _mixture(
@@ -298,6 +324,7 @@ def _start(
     model = RWKV7(Geometry.from_json(content["geometry"]))
     model.load_state_dict(content["model"])
     classes: list[str] = content["classes"]
+    label_sets = {THEME_GROUP: [], **label_sets}
     space = LabelSpace.of({**label_sets, HEADER_GROUP: [f"{HEADER_GROUP}:{name}" for name in classes]})
     head = ColumnHead(model.geometry.width, len(space.labels), config.dropout)
     rows = torch.tensor(space.groups[HEADER_GROUP])

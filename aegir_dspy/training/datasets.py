@@ -27,12 +27,13 @@ __all__ = [
     "load_corpus",
     "load_label_set",
     "load_labelled",
+    "theme_of",
 ]
 
 # Headers a publisher invented because the file had none.
 _PLACEHOLDER = re.compile(r"Column \d+")
 # SOTAB names a table Domain_host_Crawl_TASK, for example Book_12min.com_September2020_CTA.
-_SOTAB_NAME = re.compile(r"[^_]+_(?P<host>.+)_[A-Z][a-z]+\d{4}_C[TP]A")
+_SOTAB_NAME = re.compile(r"(?P<theme>[^_]+)_(?P<host>.+)_[A-Z][a-z]+\d{4}_C[TP]A")
 # What duckdb would take for a pattern; each is matched literally inside brackets.
 _GLOB = re.compile(r"[*?\[]")
 _LABEL_FIELDS = {"table", "column_index", "label", "source", "task"}
@@ -139,6 +140,12 @@ def host_of(name: str) -> str | None:
     """The web site in a SOTAB table name, or None: ``Book_12min.com_September2020_CTA`` → ``12min.com``."""
     match = _SOTAB_NAME.fullmatch(name)
     return match["host"].lower() if match else None
+
+
+def theme_of(name: str) -> str | None:
+    """What the rows of a SOTAB table are, by its name: ``Book_12min.com_September2020_CTA`` → ``Book``."""
+    match = _SOTAB_NAME.fullmatch(name)
+    return match["theme"] if match else None
 
 
 def _label_lines(folder: Path, source: str, task: str) -> dict[str, list[dict[str, str]]]:

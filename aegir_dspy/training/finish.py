@@ -22,11 +22,13 @@ from aegir_dspy.training.column_types import Example, TypesConfig, TypesModel, t
 from aegir_dspy.training.datasets import LabelledTable
 from aegir_dspy.training.examples import gather_examples, generated_examples
 from aegir_dspy.training.ngrams import train_ngrams
+from aegir_dspy.training.pseudo import pseudo_examples
 from aegir_dspy.training.split import sotab82_split
 
 __all__ = ["average_and_write", "label_sets", "train_and_write"]
 
 _NGRAM_SEED = 0
+_PSEUDO_SHARE = 0.2
 _CALIBRATION_SEED = 1_000_003  # other generated tables than any training seed draws
 _VOCABULARIES = ("sotab82", "schema", "sotab32", "dbpedia")
 
@@ -40,12 +42,17 @@ def train_and_write(
     out: Path,
     metrics: Callable[[dict[str, float]], None],
     start: Path | None = None,
+    teacher: Path | None = None,
 ) -> dict[str, Any]:
     """Train, calibrate on the dev hosts, write `out` and `out` with suffix .json. Returns the report.
 
-    `start` is an annotator to start from instead of the pre-trained model.
+    `start` is an annotator to start from instead of the pre-trained model; `teacher` one that labels the
+    columns of the relation sets.
     """
     examples = gather_examples(data, config.seed)
+    if teacher is not None:
+        found = pseudo_examples(data, sotab82_split(data), load_bundle(teacher))
+        examples["pseudo"] = (found, _PSEUDO_SHARE)
     sets = label_sets(examples)
     first = None if start is None else load_bundle(start, dtype=torch.float32)
     trained = train_types(pretrained, examples, corpus, config, run, metrics, sets, first)

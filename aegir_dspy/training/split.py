@@ -2,7 +2,8 @@
 
 The dev hosts are the fifth of the hosts of ``sotabv2_cta`` whose seeded hash is smallest, so the choice
 depends neither on the order of the tables nor on the Python version. They are committed as
-``dev_hosts.json``; rewrite the file, and see what is in the two parts, with::
+``dev_hosts.json``, with a quarter of the hosts of ``sotab32_cta``, which no set is trained on either;
+rewrite the file, and see what is in the two parts, with::
 
     python -m aegir_dspy.training.split DATASET_DIR
 
@@ -25,9 +26,22 @@ from aegir_dspy.errors import AegirError, InputError
 from aegir_dspy.tables.table import Column
 from aegir_dspy.training.datasets import LabelledTable, load_labelled
 
-__all__ = ["Leakage", "Split", "choose_dev_hosts", "dev_hosts", "leakage", "sotab82_split", "without_dev"]
+__all__ = [
+    "Leakage",
+    "Split",
+    "choose_dev_hosts",
+    "dev_hosts",
+    "held_out_hosts",
+    "leakage",
+    "sotab32_split",
+    "sotab82_split",
+    "wikitables_split",
+    "without_dev",
+]
 
 SOURCE = "sotabv2_cta"
+SOURCE_32 = "sotab32_cta"
+WIKITABLES = "wikitables_turl"
 SEED = 0
 FRACTION = 0.2
 # Shorter columns ("EUR EUR EUR EUR EUR") are shared by sites that have nothing to do with each other.
@@ -74,9 +88,16 @@ def dev_hosts() -> frozenset[str]:
     return frozenset(json.loads(text)["hosts"])
 
 
+@cache
+def held_out_hosts() -> frozenset[str]:
+    """The hosts no weights are trained on: the dev hosts and those that measure ``sotab32_cta``."""
+    text = files("aegir_dspy.training").joinpath(_FILE).read_text(encoding="utf-8")
+    return dev_hosts() | frozenset(json.loads(text)["hosts_32"])
+
+
 def without_dev(tables: Iterable[LabelledTable], dev: Iterable[LabelledTable]) -> list[LabelledTable]:
-    """The tables of other sites than the dev hosts that share no column of 25 characters with ``dev``."""
-    hosts, seen = dev_hosts(), _contents(dev)
+    """The tables of sites that are not held out and share no column of 25 characters with ``dev``."""
+    hosts, seen = held_out_hosts(), _contents(dev)
     return [t for t in tables if t.host not in hosts and seen.isdisjoint(_contents([t]))]
 
 
@@ -103,9 +124,32 @@ def sotab82_split(folder: Path) -> Split:
     tables, hosts = load_labelled(folder, SOURCE), dev_hosts()
     dev = [table for table in tables if table.host in hosts]
     # Named tables of other hosts stay: what they share with dev are constants, see `Leakage.named`.
-    train = [table for table in tables if table.host not in hosts]
+    train = [table for table in tables if table.host not in held_out_hosts()]
     more = without_dev(load_labelled(folder, f"{SOURCE}_val82"), dev)
     return Split(train + _drop_repeated(more, tables), dev)
+
+
+def sotab32_split(folder: Path) -> Split:
+    """The 32 SOTAB types: dev is every table of a held out host. Raises InputError as `sotab82_split`."""
+    tables = load_labelled(folder, SOURCE_32)
+    dev = [table for table in tables if table.host in held_out_hosts()]
+    return Split(without_dev(tables, dev), dev)
+
+
+def wikitables_split(folder: Path) -> Split:
+    """The Wikipedia tables: dev is a fifth of the pages, by seeded hash. Raises InputError likewise."""
+    tables = load_labelled(folder, WIKITABLES)
+    pages = {_page(table) for table in tables}
+    chosen = set(choose_dev_hosts(pages))
+    dev = [table for table in tables if _page(table) in chosen]
+    seen = _contents(dev)
+    train = [t for t in tables if _page(t) not in chosen and seen.isdisjoint(_contents([t]))]
+    return Split(train, dev)
+
+
+def _page(table: LabelledTable) -> str:
+    """The Wikipedia page of a table: ``10083610-4`` is a table of page 10083610."""
+    return table.table.name.rpartition("-")[0]
 
 
 def _drop_repeated(tables: Iterable[LabelledTable], known: Iterable[LabelledTable]) -> list[LabelledTable]:
@@ -136,7 +180,13 @@ def _joined(column: Column) -> str:
 
 def _write(folder: Path) -> None:
     hosts = [table.host for table in load_labelled(folder, SOURCE) if table.host is not None]
-    content = {"seed": SEED, "fraction": FRACTION, "hosts": choose_dev_hosts(hosts)}
+    hosts_32 = choose_dev_hosts((t.host for t in load_labelled(folder, SOURCE_32) if t.host), fraction=0.25)
+    content = {
+        "seed": SEED,
+        "fraction": FRACTION,
+        "hosts": choose_dev_hosts(hosts),
+        "hosts_32": hosts_32,
+    }
     path = Path(__file__).with_name(_FILE)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     dev_hosts.cache_clear()
