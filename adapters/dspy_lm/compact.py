@@ -12,6 +12,8 @@ Fields of type `Literal` and `bool` are constrained while they are decoded, othe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal, get_args, get_origin
 
@@ -24,8 +26,9 @@ from aegir_dspy.adapters.dspy_lm.fields import ANSWER, COLUMN, EXTENSION, HEADER
 from aegir_dspy.errors import InputError
 from aegir_dspy.rwkv import State
 
-__all__ = ["CompactAdapter", "CompactParseError"]
+__all__ = ["CompactAdapter", "CompactParseError", "default_instructions"]
 
+_NOTHING = {"role": "user", "content": ""}
 _TO_SPACE = {ord(mark): " " for mark in (ANSWER, COLUMN, VALUE, HEADER)}
 _SCHEMAS: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
@@ -50,11 +53,14 @@ class CompactAdapter(dspy.Adapter):  # type: ignore[misc]
     Args:
         latent: the state the engine starts from, what others have read. Its digest is part of the request,
             so answers from different states are different entries of DSPy's cache.
+        resume: whether `latent` has read the prompt already: the answer follows it at once.
     """
 
-    def __init__(self, latent: State | None = None) -> None:
+    def __init__(self, latent: State | None = None, *, resume: bool = False) -> None:
         super().__init__()
-        self.latent = latent
+        if resume and latent is None:
+            raise InputError("expected a state to resume from, found none: pass latent=State")
+        self.latent, self.resume = latent, resume
 
     def __call__(
         self,
@@ -65,8 +71,9 @@ class CompactAdapter(dspy.Adapter):  # type: ignore[misc]
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """One dictionary of output fields for each of ``n`` answers."""
-        controls, requests = self._requests(lm, lm_kwargs, signature, demos, inputs)
-        return [self.parse(signature, _text(lm(request, **controls))) for request in requests]
+        with self._holding(lm) as extension:
+            controls, requests = self._requests(lm, lm_kwargs, signature, demos, inputs, extension)
+            return [self.parse(signature, _text(lm(request, **controls))) for request in requests]
 
     async def acall(
         self,
@@ -77,15 +84,16 @@ class CompactAdapter(dspy.Adapter):  # type: ignore[misc]
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """`__call__`, awaited."""
-        controls, requests = self._requests(lm, lm_kwargs, signature, demos, inputs)
-        return [self.parse(signature, _text(await lm.acall(request, **controls))) for request in requests]
+        with self._holding(lm) as extension:
+            controls, requests = self._requests(lm, lm_kwargs, signature, demos, inputs, extension)
+            return [self.parse(signature, _text(await lm.acall(one, **controls))) for one in requests]
 
     def format(
         self, signature: type[Signature], demos: list[dict[str, Any]], inputs: dict[str, Any]
     ) -> list[dict[str, Any]]:
         """The prompt as messages: instructions (when somebody wrote some), demos, inputs."""
         messages = []
-        if signature.instructions != _default_instructions(signature):
+        if signature.instructions != default_instructions(signature):
             messages.append({"role": "system", "content": signature.instructions + COLUMN})
         for demo in demos:
             if all(name in demo for name in signature.output_fields):
@@ -93,6 +101,10 @@ class CompactAdapter(dspy.Adapter):  # type: ignore[misc]
                 messages.append({"role": "assistant", "content": _outputs(signature, demo)})
         messages.append({"role": "user", "content": _inputs(signature, inputs)})
         return messages
+
+    def prompt(self, signature: type[Signature], demos: list[dict[str, Any]], inputs: dict[str, Any]) -> str:
+        """The same as one text: what the engine reads before it answers."""
+        return "".join(message["content"] for message in self.format(signature, demos, inputs))
 
     def parse(self, signature: type[Signature], completion: str) -> dict[str, Any]:
         """The output fields. Raises CompactParseError when one is missing or not of its type."""
@@ -109,6 +121,25 @@ class CompactAdapter(dspy.Adapter):  # type: ignore[misc]
             result[name] = _parsed(signature, name, field.annotation, written[name])
         return result
 
+    @contextmanager
+    def _holding(self, lm: dspy.BaseLM) -> Iterator[dict[str, Any] | None]:
+        """What our engine is told beside the request, the state in its hands; None for any other LM.
+
+        The whole hash of the checkpoint is part of it, and with it of the key of DSPy's cache.
+        """
+        engine: Any = getattr(lm, "engine", None)
+        if getattr(engine, "reads_fields", False):
+            told = {"layout": "compact", "checkpoint": engine.engine.identity.checkpoint}
+            if self.latent is None:
+                yield told
+            else:
+                with engine.holding(self.latent) as digest:
+                    yield {**told, "latent": digest}
+        elif self.latent is None:
+            yield None
+        else:
+            raise InputError(f"expected a local engine to take a state, found {lm.model}: use aegir_dspy.lm")
+
     def _requests(
         self,
         lm: dspy.BaseLM,
@@ -116,22 +147,19 @@ class CompactAdapter(dspy.Adapter):  # type: ignore[misc]
         signature: type[Signature],
         demos: list[dict[str, Any]],
         inputs: dict[str, Any],
+        extension: dict[str, Any] | None,
     ) -> tuple[dict[str, Any], list[Request]]:
         """What to pass beside a request, and the requests, one for each of ``n`` answers."""
         options = {**getattr(lm, "kwargs", {}), **lm_kwargs}
         controls = {k: options[k] for k in ("cache", "rollout_id") if options.get(k) is not None}
         known = ("temperature", "top_p", "max_tokens", "stop", "seed")
         config = Config(**{k: options[k] for k in known if options.get(k) is not None})
-        if getattr(getattr(lm, "engine", None), "reads_fields", False):
+        if extension is not None:
             schema = {"type": "object", "properties": _schema(signature)}
             format_ = {"type": "json_schema", "name": "answer", "schema": schema}
-            extension = {"layout": "compact"}
-            if self.latent is not None:
-                extension["latent"] = lm.engine.remember(self.latent)
             config = replace(config, response_format=format_, extensions={EXTENSION: extension})
-        elif self.latent is not None:
-            raise InputError(f"expected a local engine to take a state, found {lm.model}: use aegir_dspy.lm")
-        request = _request(lm.model, self.format(signature, demos, inputs), config)
+        prompt = [_NOTHING] if self.resume else self.format(signature, demos, inputs)
+        request = _request(lm.model, prompt, config)
         count = options.get("n") or 1
         if count == 1:
             return controls, [request]
@@ -150,8 +178,8 @@ def _text(response: Response) -> str:
     return response.message.text or ""
 
 
-def _default_instructions(signature: type[Signature]) -> str:
-    """What DSPy writes when nobody wrote instructions."""
+def default_instructions(signature: type[Signature]) -> str:
+    """What DSPy writes when nobody wrote instructions; nobody has to read it."""
     bare = {name: (field.annotation, field) for name, field in signature.fields.items()}
     return str(dspy.Signature(bare).instructions)
 

@@ -11,8 +11,9 @@ import asyncio
 import hashlib
 import json
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -38,11 +39,11 @@ from aegir_dspy.errors import AegirError, CheckpointError, InputError, StateErro
 from aegir_dspy.rwkv import Engine, Generation, GenerationConfig, State
 from aegir_dspy.rwkv.checkpoint import file_sha256
 
-__all__ = ["AegirAsyncEngine", "AegirEngine", "lm"]
+__all__ = ["AegirAsyncEngine", "AegirEngine", "lm", "weights_file"]
 
 _LOADED: WeakValueDictionary[str, Engine] = WeakValueDictionary()
+_LOADING = threading.Lock()  # many threads that ask for the same weights at once load them once
 _MAX_TOKENS = 128
-_KEPT_STATES = 64  # remembered for requests by their digest
 
 
 def lm(
@@ -69,7 +70,7 @@ def lm(
     Raises:
         CheckpointError: no such weights, or not RWKV-7.
     """
-    path = _weights_file(path_or_name)
+    path = weights_file(path_or_name)
     source = {"path": str(path), "device": device, "dtype": dtype, "tokenizer": tokenizer, "backend": backend}
     engine = AegirEngine(path.stem, source)
     return dspy.LM(engine.model, engine=engine, async_engine=AegirAsyncEngine(engine), cache=cache, **kwargs)
@@ -82,6 +83,11 @@ class AegirEngine:
     a seed at a temperature above 0 get the seeds 0, 1, 2, … when they repeat, so that candidates differ
     and a program still runs the same way twice.
 
+    Args:
+        name: what the model is called.
+        source: path, device, dtype, tokenizer and backend; the path is None for weights without a file.
+        engine: the model of such a source; None to load it.
+
     Attributes:
         engine: the loaded model, shared by all copies.
         model: ``aegir/<name>@<first 12 digits of the checkpoint's sha256>``, and what else changes results.
@@ -93,32 +99,36 @@ class AegirEngine:
     supports_reasoning = False
     supported_params = ("temperature", "max_tokens", "top_p", "seed", "stop", "response_format")
 
-    def __init__(self, name: str, source: dict[str, Any]) -> None:
+    def __init__(self, name: str, source: dict[str, Any], engine: Engine | None = None) -> None:
         self.name, self.source = name, source
-        self.engine = _shared_engine(source)
+        self.engine = engine or _shared_engine(source)
         variant = "".join(
             f"+{source[key]}"
             for key, usual in (("dtype", "float32"), ("backend", "torch"))
             if source[key] != usual
         )
         self.model = f"aegir/{name}@{self.engine.identity.checkpoint[:12]}{variant}"
-        self._latent: OrderedDict[str, State] = OrderedDict()
+        self._held: dict[str, tuple[State, int]] = {}
         self._repeats: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def remember(self, state: State) -> str:
-        """Keep a state for requests that name its digest; the oldest ones go when there are many.
+    @contextmanager
+    def holding(self, state: State) -> Iterator[str]:
+        """Keep a state for requests that name its digest, for as long as the context lasts.
 
-        Raises StateError when the state is another model's.
+        Several threads may hold the same state. Raises StateError when the state is another model's.
         """
         self.engine.identity.require(state.identity)
         digest = state.digest
         with self._lock:
-            self._latent[digest] = state
-            self._latent.move_to_end(digest)
-            while len(self._latent) > _KEPT_STATES:
-                self._latent.popitem(last=False)
-        return digest
+            self._held[digest] = (state, self._held.get(digest, (state, 0))[1] + 1)
+        try:
+            yield digest
+        finally:
+            with self._lock:
+                state, count = self._held.pop(digest)
+                if count > 1:
+                    self._held[digest] = (state, count - 1)
 
     def complete(self, request: Request) -> Response:
         """Answer one request."""
@@ -138,7 +148,12 @@ class AegirEngine:
         """Nothing to close: the weights go when nobody uses them."""
 
     def dump_state(self) -> dict[str, Any]:
-        """What a saved program keeps."""
+        """What a saved program keeps. Raises CheckpointError when the weights are in no file."""
+        if self.source["path"] is None:
+            raise CheckpointError(
+                f"expected weights in a file, found {self.name} in memory only: save them with "
+                "aegir_dspy.rwkv.save_weights and name the file, because programs are saved without weights"
+            )
         return {"name": self.name, "checkpoint": self.engine.identity.checkpoint, "source": self.source}
 
     @classmethod
@@ -193,9 +208,10 @@ class AegirEngine:
         digest = ((request.config.extensions or {}).get(EXTENSION) or {}).get("latent")
         if digest is None:
             return None
-        if digest not in self._latent:
-            raise StateError(f"expected a remembered state {digest[:12]}, found none: read its source again")
-        return self._latent[digest]
+        held = self._held.get(digest)
+        if held is None:
+            raise StateError(f"expected to hold the state {digest[:12]}, found none: read its source again")
+        return held[0]
 
     def _config(self, request: Request, field: Field, seed: int) -> GenerationConfig:
         config = request.config
@@ -266,7 +282,8 @@ class AegirAsyncEngine:
         return self
 
 
-def _weights_file(path_or_name: str | Path) -> Path:
+def weights_file(path_or_name: str | Path) -> Path:
+    """The file of weights, or of weights that ship in the package. Raises CheckpointError for neither."""
     path = Path(path_or_name)
     if path.is_file():
         return path
@@ -282,9 +299,10 @@ def _shared_engine(source: dict[str, Any]) -> Engine:
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     if source["dtype"] not in dtypes:
         raise InputError(f"expected a dtype of {sorted(dtypes)}, found {source['dtype']!r}")
-    path = _weights_file(source["path"])
+    path = weights_file(source["path"])
     key = json.dumps({**source, "path": None, "sha256": file_sha256(path)}, sort_keys=True)
-    if (engine := _LOADED.get(key)) is None:
-        options = {k: source[k] for k in ("device", "tokenizer", "backend")}
-        engine = _LOADED[key] = Engine.load(path, dtype=dtypes[source["dtype"]], **options)
+    with _LOADING:
+        if (engine := _LOADED.get(key)) is None:
+            options = {k: source[k] for k in ("device", "tokenizer", "backend")}
+            engine = _LOADED[key] = Engine.load(path, dtype=dtypes[source["dtype"]], **options)
     return engine
