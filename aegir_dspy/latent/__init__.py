@@ -1,13 +1,17 @@
 """The latent room: frozen specialists that read, and the fusion of what they read."""
 
-from aegir_dspy.latent.fusion import FusionMode, fuse, fuse_tensors, fusion_weights
+from aegir_dspy.latent.affine import AffineMaps, compose
+from aegir_dspy.latent.fusion import FusionMode, fuse, fuse_bmm, fuse_tensors, fusion_weights
 from aegir_dspy.latent.specialist import FrozenSpecialist, Reading, read_pieces, span_features
 
 __all__ = [
+    "AffineMaps",
     "FrozenSpecialist",
     "FusionMode",
     "Reading",
+    "compose",
     "fuse",
+    "fuse_bmm",
     "fuse_tensors",
     "fusion_weights",
     "read_pieces",

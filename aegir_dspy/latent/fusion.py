@@ -114,10 +114,10 @@ def fuse_bmm(kv: Tensor, weights: Tensor) -> Tensor:
     weights = weights.to(kv.dtype).expand(layers, heads, *weights.shape[-2:])
     rows = kv.transpose(1, 2).flatten(3)  # (L, H, N, K·V), a view unless the matrices are turned
     if rows.stride(0) == heads * rows.stride(1):
-        fused = torch.bmm(weights.flatten(0, 1), rows.flatten(0, 1)).unflatten(0, (layers, heads))
+        fused = torch.bmm(weights.flatten(0, 1), rows.flatten(0, 1))
     else:
         fused = torch.stack([torch.bmm(w, r) for w, r in zip(weights, rows, strict=True)])
-    return fused.unflatten(-1, matrix).transpose(1, 2)
+    return fused.view(layers, heads, -1, *matrix).transpose(1, 2)
 
 
 def stacked(kv: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from aegir_dspy.latent.affine import AffineMaps, MapsKind
 from aegir_dspy.latent.fusion import side_by_side
 from aegir_dspy.rwkv.model import RWKV7
 from aegir_dspy.rwkv.state import Identity, StateTensors, zero_tensors
@@ -26,10 +27,12 @@ class Reading(NamedTuple):
 
     features: (N, 2·D) float32, see `span_features`.
     states: N streams, the state after each piece.
+    maps: what each piece does to a state before it, where that was asked for; see `compose`.
     """
 
     features: Tensor
     states: StateTensors
+    maps: AffineMaps | None = None
 
 
 def span_features(hidden: Tensor, stream: Tensor, start: Tensor, end: Tensor) -> Tensor:
@@ -55,6 +58,7 @@ def read_pieces(
     start: StateTensors | None,
     batch_tokens: int,
     run: Callable[[Callable[[list[int]], Reading], list[list[int]]], Iterable[Reading]] = map,
+    maps: MapsKind = "none",
 ) -> Reading:
     """Read every piece from the zero state, or from its own stream of `start`. Differentiable.
 
@@ -64,24 +68,33 @@ def read_pieces(
     Args:
         batch_tokens: padded tokens of a group; small groups stay in the processor's cache.
         run: applies a function to every group, `map` or a thread pool's.
+        maps: which affine maps to return as well; they about double the time of the recurrence.
     """
 
     def read(group: list[int]) -> Reading:
         tokens, lengths = _padded([pieces[i] for i in group], model.device)
-        hidden, after = model(tokens, start.select(group) if start is not None else None, lengths)
+        transitions: list[Tensor] | None = None if maps == "none" else []
+        hidden, after = model(
+            tokens, start.select(group) if start is not None else None, lengths, transitions
+        )
         rows = torch.arange(len(group), device=model.device)
-        return Reading(span_features(hidden, rows, torch.zeros_like(rows), lengths), after)
+        features = span_features(hidden, rows, torch.zeros_like(rows), lengths)
+        return Reading(features, after, _maps(transitions, maps))
 
     if not pieces:
         nothing = torch.zeros(0, 2 * model.geometry.width, device=model.device)
-        return Reading(nothing, zero_tensors(model.geometry, 0, model.device))
+        zero = zero_tensors(model.geometry, 0, model.device)
+        return Reading(nothing, zero, _maps(list(zero.kv), maps))
     groups = list(_length_groups(pieces, batch_tokens))
     readings = list(run(read, groups))
     order = torch.tensor([i for group in groups for i in group])
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order))
     joined = side_by_side([r.states for r in readings])
-    return Reading(torch.cat([r.features for r in readings])[back.to(model.device)], joined.select(back))
+    features = torch.cat([r.features for r in readings])[back.to(model.device)]
+    found = [r.maps.matrix for r in readings if r.maps is not None]
+    whole = AffineMaps(torch.cat(found, 1)).select(back) if found else None
+    return Reading(features, joined.select(back), whole)
 
 
 class FrozenSpecialist:
@@ -101,19 +114,22 @@ class FrozenSpecialist:
         self.identity = identity
         self.batch_tokens = batch_tokens
 
-    def read(self, pieces: Sequence[bytes], start: StateTensors | None = None) -> Reading:
+    def read(
+        self, pieces: Sequence[bytes], start: StateTensors | None = None, maps: MapsKind = "none"
+    ) -> Reading:
         """`read_pieces` without gradients; safe to call from several threads."""
+        read = partial(read_pieces, self.model, pieces, start, self.batch_tokens, maps=maps)
         if self.model.device.type == "cpu":
             with _THREADS:
                 if (threads := torch.get_num_threads()) > 1:
-                    return self._read_on(threads, pieces, start)
+                    return self._read_on(threads, read)
         with torch.inference_mode():
-            return read_pieces(self.model, pieces, start, self.batch_tokens)
+            return read()
 
-    def _read_on(self, threads: int, pieces: Sequence[bytes], start: StateTensors | None) -> Reading:
+    def _read_on(self, threads: int, read: Callable[..., Reading]) -> Reading:
         try:
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                return read_pieces(self.model, pieces, start, self.batch_tokens, partial(_inferring, pool))
+                return read(run=partial(_inferring, pool))
         finally:
             torch.set_num_threads(threads)  # what the workers set is partly shared by the process
 
@@ -128,6 +144,15 @@ def _inferring(
             return read(group)
 
     return reversed(list(pool.map(quietly, reversed(groups))))
+
+
+def _maps(transitions: list[Tensor] | None, kind: MapsKind) -> AffineMaps | None:
+    """The maps of all layers from each layer's transitions (B, H, K, K)."""
+    if kind == "none" or transitions is None:
+        return None
+    if kind == "diag":
+        transitions = [m.diagonal(dim1=-2, dim2=-1) for m in transitions]
+    return AffineMaps(torch.stack(transitions))
 
 
 def _padded(pieces: Sequence[bytes], device: torch.device) -> tuple[Tensor, Tensor]:

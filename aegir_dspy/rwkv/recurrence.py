@@ -56,7 +56,7 @@ def wkv_prefill(
 
 
 def wkv_transition(log_w: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """M of the affine map S_T = M·S_0 + U of every stream: what becomes of the identity when nothing is added.
+    """M of the affine map S_T = M·S_0 + U of every stream: what becomes of the identity, nothing added.
 
     Arguments have shape (B, T, H, N). Returns (B, H, K, K); differentiable. U is the state read from zero.
     """
