@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
@@ -13,8 +14,12 @@ from torch import Tensor
 
 from aegir_dspy.latent.affine import AffineMaps, MapsKind
 from aegir_dspy.latent.fusion import side_by_side
+from aegir_dspy.latent.store import StateStore, content_key
+from aegir_dspy.rwkv.checkpoint import build_model, read_weights
+from aegir_dspy.rwkv.engine import default_tokenizer
 from aegir_dspy.rwkv.model import RWKV7
 from aegir_dspy.rwkv.state import Identity, StateTensors, zero_tensors
+from aegir_dspy.rwkv.tokenizer import tokenizer_named
 
 __all__ = ["FrozenSpecialist", "Reading", "read_pieces", "span_features"]
 
@@ -54,7 +59,7 @@ def span_features(hidden: Tensor, stream: Tensor, start: Tensor, end: Tensor) ->
 
 def read_pieces(
     model: RWKV7,
-    pieces: Sequence[bytes],
+    pieces: Sequence[Sequence[int]],
     start: StateTensors | None,
     batch_tokens: int,
     run: Callable[[Callable[[list[int]], Reading], list[list[int]]], Iterable[Reading]] = map,
@@ -66,6 +71,7 @@ def read_pieces(
     depend on the grouping. No pieces give an empty reading.
 
     Args:
+        pieces: tokens; for a byte-level model bytes are.
         batch_tokens: padded tokens of a group; small groups stay in the processor's cache.
         run: applies a function to every group, `map` or a thread pool's.
         maps: which affine maps to return as well; they about double the time of the recurrence.
@@ -107,24 +113,85 @@ class FrozenSpecialist:
         model: the weights.
         identity: whose states these are.
         batch_tokens: padded tokens read at once by one thread.
+        store: where `Recall` keeps what was read; None keeps nothing.
+        serialization: how pieces are made, as far as their bytes do not tell; part of the names in the store.
+        head: what answers from features (N, 2·D), for `answer`.
     """
 
-    def __init__(self, model: RWKV7, identity: Identity, batch_tokens: int = 3072) -> None:
+    def __init__(
+        self,
+        model: RWKV7,
+        identity: Identity,
+        batch_tokens: int = 3072,
+        *,
+        store: StateStore | None = None,
+        serialization: str = "",
+        head: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.model = model.requires_grad_(False).eval()
         self.identity = identity
         self.batch_tokens = batch_tokens
+        self.store = store
+        self.serialization = serialization
+        self.head = head
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.bfloat16,
+        store: StateStore | None = None,
+    ) -> FrozenSpecialist:
+        """Any RWKV-7 checkpoint file, its matrices in `dtype`; states stay float32.
+
+        Raises:
+            CheckpointError: the file is no RWKV-7 checkpoint.
+            InputError: no known tokenizer has its vocabulary.
+        """
+        weights = read_weights(path)
+        tokenizer = weights.metadata.get("tokenizer") or default_tokenizer(weights.geometry.vocab)
+        identity = Identity(weights.sha256, tokenizer, weights.geometry)
+        return cls(build_model(weights, device=device, dtype=dtype), identity, store=store)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory of the weights."""
+        return sum(p.numel() * p.element_size() for p in self.model.parameters())
+
+    def key(self, piece: bytes, start: str = "") -> str:
+        """The name of a reading of `piece` from the start of that name, see `content_key`."""
+        arithmetic = f"{self.model.device.type} {self.model.emb.weight.dtype} {self.serialization}"
+        return content_key(piece, self.identity, arithmetic, start)
+
+    def answer(self, reading: Reading) -> Tensor | None:
+        """What the head says of a reading, one row a piece; None for a specialist without a head."""
+        if self.head is None:
+            return None
+        with torch.inference_mode():
+            return self.head(reading.features)
 
     def read(
         self, pieces: Sequence[bytes], start: StateTensors | None = None, maps: MapsKind = "none"
     ) -> Reading:
-        """`read_pieces` without gradients; safe to call from several threads."""
-        read = partial(read_pieces, self.model, pieces, start, self.batch_tokens, maps=maps)
+        """`read_pieces` without gradients; safe to call from several threads.
+
+        Bytes are the tokens of a byte-level model; for any other they are UTF-8 text.
+        """
+        read = partial(read_pieces, self.model, self._tokens(pieces), start, self.batch_tokens, maps=maps)
         if self.model.device.type == "cpu":
             with _THREADS:
                 if (threads := torch.get_num_threads()) > 1:
                     return self._read_on(threads, read)
         with torch.inference_mode():
             return read()
+
+    def _tokens(self, pieces: Sequence[bytes]) -> Sequence[Sequence[int]]:
+        if self.identity.tokenizer == "bytes":
+            return pieces
+        tokenizer = tokenizer_named(self.identity.tokenizer)
+        return [tokenizer.encode(piece.decode("utf-8", "replace")) for piece in pieces]
 
     def _read_on(self, threads: int, read: Callable[..., Reading]) -> Reading:
         try:
@@ -155,16 +222,19 @@ def _maps(transitions: list[Tensor] | None, kind: MapsKind) -> AffineMaps | None
     return AffineMaps(torch.stack(transitions))
 
 
-def _padded(pieces: Sequence[bytes], device: torch.device) -> tuple[Tensor, Tensor]:
+def _padded(pieces: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """Tokens (B, T) padded with zeros, and lengths (B,)."""
     lengths = torch.tensor([len(piece) for piece in pieces])
     tokens = torch.zeros(len(pieces), int(lengths.max()), dtype=torch.int64)
     for row, piece in enumerate(pieces):
-        tokens[row, : len(piece)] = torch.frombuffer(bytearray(piece), dtype=torch.uint8)
+        raw = isinstance(piece, bytes)
+        tokens[row, : len(piece)] = (
+            torch.frombuffer(bytearray(piece), dtype=torch.uint8) if raw else torch.tensor(piece)
+        )
     return tokens.to(device), lengths.to(device)
 
 
-def _length_groups(pieces: Sequence[bytes], batch_tokens: int) -> Iterator[list[int]]:
+def _length_groups(pieces: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[list[int]]:
     """Indices of pieces of similar length, at most `batch_tokens` padded tokens a group."""
     group: list[int] = []
     for i in sorted(range(len(pieces)), key=lambda i: len(pieces[i])):

@@ -17,7 +17,7 @@ from aegir_dspy.rwkv.scoring import ContinuationScorer
 from aegir_dspy.rwkv.state import Identity, State, StateTensors, zero_tensors
 from aegir_dspy.rwkv.tokenizer import Tokenizer, tokenizer_named
 
-__all__ = ["Engine", "Text"]
+__all__ = ["Engine", "Text", "default_tokenizer"]
 
 Text = bytes | str | Sequence[int]
 _CHUNK_TOKENS = 512  # of one stream that are read at once
@@ -65,7 +65,7 @@ class Engine:
             InputError: the tokenizer cannot be guessed, or the backend is unknown.
         """
         weights = read_weights(path)
-        name = tokenizer or _default_tokenizer(weights.geometry.vocab)
+        name = tokenizer or default_tokenizer(weights.geometry.vocab)
         model = _backend(backend, weights, device, dtype or torch.float32)
         return cls(model, tokenizer_named(name), Identity(weights.sha256, name, weights.geometry))
 
@@ -200,7 +200,8 @@ class Engine:
         return tensors, hidden
 
 
-def _default_tokenizer(vocab: int) -> str:
+def default_tokenizer(vocab: int) -> str:
+    """The tokenizer that goes with so many rows of the embedding. Raises InputError when none does."""
     if vocab == 256:
         return "bytes"
     if vocab >= 65_000:
