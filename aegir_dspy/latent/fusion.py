@@ -67,11 +67,19 @@ def fuse_tensors(states: StateTensors, members: Tensor, mode: FusionMode = "sqrt
     )
 
 
-def around(states: StateTensors, members: Tensor, kv: Tensor) -> StateTensors:
-    """M fused matrix states (L, M, H, K, V) with what every way of fusing does to shifts and tails."""
-    order = member_slots(members)
-    weights = fusion_weights(members, "mean").gather(1, order)
-    shift = weighted_sum(states.shift, 2, order, weights.view(1, 1, *weights.shape, 1))
+def around(states: StateTensors, members: Tensor, kv: Tensor, exact: bool = True) -> StateTensors:
+    """M fused matrix states (L, M, H, K, V) with what every way of fusing does to shifts and tails.
+
+    Args:
+        exact: average the shifts member by member, not in a matrix product.
+    """
+    weights = fusion_weights(members, "mean")
+    if exact:
+        order = member_slots(members)
+        weights = weights.gather(1, order)
+        shift = weighted_sum(states.shift, 2, order, weights.view(1, 1, *weights.shape, 1))
+    else:
+        shift = torch.matmul(weights.to(states.shift.dtype), states.shift)
     tail = states.tail[members.int().argmax(1)] * members.any(1, keepdim=True)
     return StateTensors(shift, kv, tail)
 
