@@ -16,9 +16,9 @@ from aegir_dspy._version import __version__
 if TYPE_CHECKING:
     from aegir_dspy.adapters.dspy_lm import CompactAdapter, lm
     from aegir_dspy.errors import AegirError, FailureRecord
-    from aegir_dspy.latent import fuse
     from aegir_dspy.ontology import Vocabulary, load_vocabulary
     from aegir_dspy.rwkv import Engine, State
+    from aegir_dspy.specialist import Primary, Specialist, fuse
     from aegir_dspy.swarm import Swarm, SwarmConfig
     from aegir_dspy.tables import ReadConfig, Table, TableSet, read_tables
 
@@ -27,14 +27,16 @@ _HOMES = {
     "CompactAdapter": "aegir_dspy.adapters.dspy_lm",
     "Engine": "aegir_dspy.rwkv",
     "FailureRecord": "aegir_dspy.errors",
+    "Primary": "aegir_dspy.specialist",
     "ReadConfig": "aegir_dspy.tables",
+    "Specialist": "aegir_dspy.specialist",
     "State": "aegir_dspy.rwkv",
     "Swarm": "aegir_dspy.swarm",
     "SwarmConfig": "aegir_dspy.swarm",
     "Table": "aegir_dspy.tables",
     "TableSet": "aegir_dspy.tables",
     "Vocabulary": "aegir_dspy.ontology",
-    "fuse": "aegir_dspy.latent",
+    "fuse": "aegir_dspy.specialist",
     "lm": "aegir_dspy.adapters.dspy_lm",
     "load_vocabulary": "aegir_dspy.ontology",
     "read_tables": "aegir_dspy.tables",
@@ -45,7 +47,9 @@ __all__ = [
     "CompactAdapter",
     "Engine",
     "FailureRecord",
+    "Primary",
     "ReadConfig",
+    "Specialist",
     "State",
     "Swarm",
     "SwarmConfig",

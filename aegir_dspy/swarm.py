@@ -14,54 +14,25 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import dspy
 
 from aegir_dspy._version import __version__
-from aegir_dspy.adapters import dspy_lm
-from aegir_dspy.annotator.annotation import TableAnnotation
-from aegir_dspy.annotator.bundle import DEFAULT_FILE, Bundle, default_bundle, load_bundle
-from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
-from aegir_dspy.errors import CheckpointError, FailureRecord, InputError
-from aegir_dspy.ontology.vocabulary import VOCABULARIES, Label, Vocabulary, load_vocabulary
-from aegir_dspy.specialist import fuse_shards
+from aegir_dspy.annotator.annotation import ColumnAnnotation, TableAnnotation
+from aegir_dspy.annotator.types import ColumnTypeAnnotator
+from aegir_dspy.errors import FailureRecord, InputError
+from aegir_dspy.latent import FusionMode
+from aegir_dspy.ontology.vocabulary import Vocabulary
+from aegir_dspy.settings import FOREIGN, ShardSettings, SwarmConfig, TableSettings
+from aegir_dspy.shards import Alignments, read_shards, swarm_predictors
+from aegir_dspy.specialist import Primary, Source, Specialist, fuse, record_call
 from aegir_dspy.tables import Table, TableSet, read_tables
-from aegir_dspy.tables.context import ContextConfig
 
-__all__ = ["Swarm", "SwarmConfig", "Usage"]
+__all__ = ["Swarm", "SwarmConfig", "Usage", "annotator_roles"]
 
 Tables = TableSet | Sequence[Table] | Table | str | Path
-
-
-@dataclass(frozen=True)
-class SwarmConfig:
-    """Everything that decides what a swarm answers, beside its weights.
-
-    Attributes:
-        vocabulary: a built-in name (``schema``, ``sotab82``, ``sotab32``, ``dbpedia``), a file, or a
-            `Vocabulary`.
-        checkpoint: weights written by ``aegir train``; None for those that ship in the package.
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
-        context: how many context columns inform a target; 0 reads every column alone.
-        abstain_below: confidence under which no type is given; None for the checkpoint's own threshold.
-        max_agents: most columns read at once; bounds memory, does not change the result.
-    """
-
-    vocabulary: str | Vocabulary = "schema"
-    checkpoint: str | None = None
-    device: str = "cpu"
-    context: int = 8
-    abstain_below: float | None = None
-    max_agents: int = 512
-
-    def __post_init__(self) -> None:
-        if self.context < 0 or self.max_agents < 1:
-            raise InputError(
-                f"expected context >= 0 and max_agents >= 1, found {self.context} and {self.max_agents}"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +65,23 @@ class Swarm(dspy.Module):  # type: ignore[misc]
 
     For tables the prediction has the fields annotations (list of `TableAnnotation`), relations, elements,
     composition, score, failures (list of `FailureRecord`), usage and identity; otherwise those of the
-    signature and usage.
+    signature and usage, and `latent`, the fused state it was answered from.
+
+    `named_predictors()` lists every specialist and the primary.
 
     Args:
         signature: None for tables.
         shard: the list-valued input that specialists read, one element each.
-        primary: path of the checkpoint that answers; by default the weights that ship.
-        specialists: paths of the checkpoints that read; by default the primary's.
+        primary: a `Primary`, or the checkpoint that answers; by default the weights that ship.
+        specialists: `Specialist`s, or checkpoints that read; by default one with the primary's.
+        fusion: how their states become one, see `aegir_dspy.latent.fuse`.
+        alignments: sha256 of a checkpoint → callable that maps its states to the primary's, for specialists
+            with other weights than the primary (`aegir_dspy.latent.AlignmentProjection`).
         config: see `SwarmConfig`; keyword arguments replace single fields of it.
 
     Raises:
         VocabularyError, CheckpointError: the vocabulary or the weights cannot be used.
-        InputError: the shard is no input of the signature.
+        InputError: the shard is no input of the signature, or the predictors do not fit it.
     """
 
     def __init__(
@@ -113,27 +89,25 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         signature: str | type[dspy.Signature] | None = None,
         *,
         shard: str | None = None,
-        primary: str | Path | None = None,
-        specialists: Sequence[str | Path] = (),
+        primary: Primary | Source | None = None,
+        specialists: Sequence[Specialist | Source] = (),
+        fusion: FusionMode = "sqrt",
+        alignments: Alignments | None = None,
         config: SwarmConfig | None = None,
         **fields: Any,
     ) -> None:
         super().__init__()
         self._signature = None if signature is None else dspy.ensure_signature(signature)
-        self._shard = shard
+        given = replace(config or SwarmConfig(), **fields)
+        self.settings: TableSettings | ShardSettings
         if self._signature is None:
-            self._configure(replace(config or SwarmConfig(), **fields))
+            self.settings = TableSettings(given)
+            self.specialists, self.primary = _table_predictors(self._annotator)
             return
-        self._config = replace(config or SwarmConfig(), **fields)
-        if shard not in self._signature.input_fields:
-            raise InputError(
-                f"expected shard to be one of {list(self._signature.input_fields)}, found {shard!r}"
-            )
-        path = primary or str(files("aegir_dspy.assets") / DEFAULT_FILE)
-        self._lm = dspy_lm.lm(path, device=self._config.device)
-        readers = [dspy_lm.lm(one, device=self._config.device) for one in specialists] or [self._lm]
-        self._specialists = [reader.engine.engine for reader in readers]
-        self.primary = dspy.Predict(self._signature.delete(shard))
+        self._config = given
+        answering, reading = swarm_predictors(self._signature, shard, primary, specialists, given.device)
+        self.settings = ShardSettings(str(shard), list(reading), fusion, alignments or {})
+        self.specialists, self.primary = reading, answering
 
     def forward(self, **inputs: Any) -> dspy.Prediction:
         """Annotate ``tables``, or answer the inputs of the signature."""
@@ -149,13 +123,15 @@ class Swarm(dspy.Module):  # type: ignore[misc]
     def _answer(self, **inputs: Any) -> dspy.Prediction:
         """Read the shards, fuse, let the primary answer from the fused state."""
         began = time.monotonic()
-        shard = str(self._shard)
-        parts = [str(part) for part in inputs.pop(shard)]
-        state = fuse_shards(self._specialists, shard, parts)
-        with dspy.context(lm=self._lm, adapter=dspy_lm.CompactAdapter(latent=state)):
-            prediction = self.primary(**inputs)
+        assert isinstance(self.settings, ShardSettings)
+        assert isinstance(self.primary, Primary)
+        shard, alignments = self.settings.shard, self.settings.alignments
+        states = read_shards(self.specialists, self.primary, shard, inputs, alignments)
+        answering = {n: inputs[n] for n in self.primary.signature.input_fields if n in inputs}
+        prediction = self.primary(**answering, latent=fuse(states, self.settings.fusion))
         seconds = round(time.monotonic() - began, 3)
-        prediction.usage = Usage(len(parts), 2, len(parts) + 1, state.tokens, seconds)
+        tokens = sum(state.tokens for state in states)
+        prediction.usage = Usage(len(states), 2, len(states) + 1, tokens, seconds)
         return prediction
 
     def _annotate(
@@ -174,6 +150,7 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         for annotation, read in self._annotator.annotate(given.tables):
             annotations.append(annotation)
             tokens += read
+            self._record(annotation)
             if on_table:
                 on_table(annotation)
         return dspy.Prediction(
@@ -190,7 +167,13 @@ class Swarm(dspy.Module):  # type: ignore[misc]
     @property
     def config(self) -> SwarmConfig:
         """What this swarm was made with."""
-        return self._config
+        return self.settings.config if isinstance(self.settings, TableSettings) else self._config
+
+    @property
+    def _annotator(self) -> ColumnTypeAnnotator:
+        if not isinstance(self.settings, TableSettings):
+            raise InputError("expected a swarm for tables, found one with a signature: make Swarm()")
+        return self.settings.annotator
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -201,7 +184,7 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         """What decides a result: version, weights, vocabulary; `run` hashes these, settings and the input."""
         vocabulary = f"{self.vocabulary.name}@{self.vocabulary.sha256[:12]}"
         checkpoints = {"columns": self._annotator.bundle.sha256}
-        settings = (self._config.context, self._annotator.threshold)
+        settings = (self.config.context, self._annotator.threshold)
         run = hashlib.sha256(repr((__version__, vocabulary, checkpoints, settings)).encode())
         for table in tables:
             run.update(repr((table.name, table.columns)).encode())
@@ -213,95 +196,57 @@ class Swarm(dspy.Module):  # type: ignore[misc]
             "run": run.hexdigest(),
         }
 
-    def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
-        """Predictors' state as DSPy keeps it, and the swarm's configuration with its checkpoint's hash."""
-        state: dict[str, Any] = super().dump_state(json_mode=json_mode)
-        if self._signature is not None:
-            return state
-        own = {
-            "config": _saved(self._config),
-            "checkpoint_sha256": self._annotator.bundle.sha256,
-        }
-        return {**state, "aegir.swarm": own}
-
     def load_state(self, state: dict[str, Any], *, allow_unsafe_lm_state: bool = False) -> None:
         """Inverse of `dump_state`, on the device of this swarm.
 
-        The checkpoint is this swarm's own where that is the one saved with, else the file it had then.
-
         Raises:
             CheckpointError: the weights are not the ones saved with.
-            InputError: the state is not one of a swarm.
+            InputError: the state is not one of such a swarm.
         """
-        if self._signature is not None:
-            super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
-            return
-        state = dict(state)
-        config, expected = _restored_config(state.pop("aegir.swarm", None))
-        if self._annotator.bundle.sha256 == expected:
-            config = replace(config, checkpoint=self._config.checkpoint)
-        config = replace(config, device=self._config.device)
-        bundle = _bundle(config)
-        if bundle.sha256 != expected:
-            raise CheckpointError(
-                f"expected the checkpoint {expected[:12]} this swarm was saved with, found "
-                f"{bundle.sha256[:12]}: load into Swarm(checkpoint=...) of that file, or save the swarm again"
-            )
-        self._configure(config, bundle)
+        if missing := [name for name, _ in self.named_parameters() if name not in state]:
+            raise InputError(f"{FOREIGN}: it has no {', '.join(missing)}")
         super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
 
-    def _configure(self, config: SwarmConfig, bundle: Bundle | None = None) -> None:
-        self._config = config
-        self._annotator = ColumnTypeAnnotator(
-            bundle or _bundle(config),
-            _vocabulary(config.vocabulary),
-            AnnotatorConfig(
-                ContextConfig(columns=config.context), config.abstain_below, columns_at_once=config.max_agents
-            ),
-        )
+    def _record(self, annotation: TableAnnotation) -> None:
+        """Show every column in DSPy's trace: what a predictor was given, and what the swarm made of it."""
+        for column in annotation.columns:
+            inputs, answer = _evidence_fields(column), dspy.Prediction(type=column.type)
+            for predictor in (*self.specialists.values(), self.primary):
+                record_call(predictor, inputs, answer)
 
     def _usage(self, annotations: Sequence[TableAnnotation], tokens: int, seconds: float) -> Usage:
         columns = sum(len(table.columns) for table in annotations)
         informed = (
-            sum(len(t.columns) for t in annotations if len(t.columns) > 1) if self._config.context else 0
+            sum(len(t.columns) for t in annotations if len(t.columns) > 1) if self.config.context else 0
         )
         return Usage(columns, 1 + bool(informed), columns + informed, tokens, round(seconds, 3))
 
 
-def _bundle(config: SwarmConfig) -> Bundle:
-    if config.checkpoint is None:
-        return default_bundle(config.device)
-    return load_bundle(Path(config.checkpoint), config.device)
+def annotator_roles(annotator: ColumnTypeAnnotator) -> list[tuple[str, str]]:
+    """Name and instructions of every member that has a say in a column's type; the primary is the last.
+
+    The instructions differ from each other: DSPy's optimizers tell predictors apart by them.
+    """
+    vocabulary = annotator.vocabulary.name
+    return [("primary", f"Say which type of the vocabulary {vocabulary} the values of the column are of.")]
 
 
-def _vocabulary(vocabulary: str | Vocabulary) -> Vocabulary:
-    return vocabulary if isinstance(vocabulary, Vocabulary) else load_vocabulary(vocabulary)
+def _table_predictors(annotator: ColumnTypeAnnotator) -> tuple[dict[str, dspy.Predict], dspy.Predict]:
+    """The members' predictors by name, and the primary's."""
+    made = {
+        name: dspy.Predict(dspy.Signature("column, context -> type", instructions))
+        for name, instructions in annotator_roles(annotator)
+    }
+    primary = made.pop("primary")
+    return made, primary
 
 
-def _saved(config: SwarmConfig) -> dict[str, Any]:
-    """JSON form: a built-in vocabulary by name, any other whole, so that no other file is needed."""
-    vocabulary: Any = config.vocabulary
-    if vocabulary not in VOCABULARIES:
-        vocabulary = asdict(_vocabulary(vocabulary))
-    checkpoint = None if config.checkpoint is None else str(Path(config.checkpoint).absolute())
-    return {**asdict(config), "vocabulary": vocabulary, "checkpoint": checkpoint}
-
-
-def _restored_config(saved: Any) -> tuple[SwarmConfig, str]:
-    """Inverse of `_saved`, with the sha256 of the checkpoint."""
-    try:
-        fields = dict(saved["config"])
-        if not isinstance(fields["vocabulary"], str):
-            labels = (
-                Label(**{**one, "examples": tuple(one["examples"]), "headers": tuple(one["headers"])})
-                for one in fields["vocabulary"]["labels"]
-            )
-            fields["vocabulary"] = Vocabulary(fields["vocabulary"]["name"], tuple(labels))
-        return SwarmConfig(**fields), str(saved["checkpoint_sha256"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"expected a state that Swarm.save of aegir-dspy {__version__} wrote, found another: {error!r}"
-        ) from error
+def _evidence_fields(column: ColumnAnnotation) -> dict[str, str]:
+    """What decided about a column, as the inputs of its predictors."""
+    found: dict[str, list[str]] = {}
+    for evidence in column.evidence:
+        found.setdefault("context" if evidence.kind == "context" else "column", []).append(evidence.text)
+    return {name: ": ".join(found.get(name, ())) for name in ("column", "context")}
 
 
 def _table_set(tables: Tables) -> TableSet:

@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"front"},
     "cli": {"front", "report"},
 }
-OTHER_NAMES = {"": "front", "__main__": "cli", "specialist": "swarm"}
+OTHER_NAMES = {"": "front", "__main__": "cli", "settings": "swarm", "shards": "swarm", "specialist": "swarm"}
 AGENTS = {"dspy", "langgraph", "litellm", "agentlightning"}
 NEVER = {"rwkv": AGENTS} | {name: AGENTS | {"torch"} for name in ("tables", "ontology", "verifier")}
 

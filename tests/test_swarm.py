@@ -44,7 +44,7 @@ def test_the_fields_of_a_prediction(swarm: Swarm, tables: list[Table], bundle_pa
     assert (out.usage.agents, out.usage.critical_steps) == (107, 2)
     assert out.usage.serial_steps == 107 + 106
     assert out.usage.tokens_read > 0
-    assert out.identity["checkpoints"] == {"columns": swarm.dump_state()["aegir.swarm"]["checkpoint_sha256"]}
+    assert out.identity["checkpoints"] == {"columns": swarm.dump_state()["settings"]["checkpoint_sha256"]}
     assert out.identity["vocabulary"].startswith("schema@")
 
 
@@ -104,7 +104,8 @@ def test_the_program_as_dspy_sees_it(swarm: Swarm) -> None:
             super().__init__()
             self.swarm, self.ask = swarm, dspy.Predict("question -> answer")
 
-    assert [name for name, _ in Program().named_predictors()] == ["ask"]
+    assert [name for name, _ in swarm.named_predictors()] == ["primary"]
+    assert [name for name, _ in Program().named_predictors()] == ["swarm.primary", "ask"]
 
 
 def test_copies_share_the_weights_and_answer_alike(swarm: Swarm, tables: list[Table]) -> None:
@@ -201,7 +202,7 @@ def test_the_checkpoint_saved_with_is_found_whatever_the_new_one(
     other = Swarm(checkpoint=str(make_bundle(tmp_path / "other.safetensors", seed=1)))
     other.load_state(state)
     assert other.config.checkpoint == str(bundle_path)
-    state["aegir.swarm"]["config"]["checkpoint"] = "/gone.safetensors"
+    state["settings"]["config"]["checkpoint"] = "/gone.safetensors"
     same = Swarm(checkpoint=str(moved))
     same.load_state(state)
     assert same.config.checkpoint == str(moved)
@@ -212,7 +213,7 @@ def test_other_weights_than_those_saved_with_are_refused(
 ) -> None:
     state = swarm.dump_state()
     path = make_bundle(tmp_path / "other.safetensors", seed=1)
-    state["aegir.swarm"]["config"]["checkpoint"] = str(path)
+    state["settings"]["config"]["checkpoint"] = str(path)
     other = Swarm(checkpoint=str(path), context=1)
     with pytest.raises(CheckpointError, match="this swarm was saved with"):
         other.load_state(state)
@@ -222,9 +223,12 @@ def test_other_weights_than_those_saved_with_are_refused(
 @pytest.mark.parametrize(
     "own", [None, {}, {"config": {}}, {"config": {"vocabulary": "schema", "new": 1}, "checkpoint_sha256": ""}]
 )
-def test_other_states_are_refused(bundle_path: Path, own: object) -> None:
+def test_other_states_are_refused(bundle_path: Path, swarm: Swarm, own: object) -> None:
+    state = {**swarm.dump_state(), "settings": own}
+    if own is None:
+        del state["settings"]
     with pytest.raises(InputError, match=r"expected a state that Swarm\.save"):
-        Swarm(checkpoint=str(bundle_path)).load_state({} if own is None else {"aegir.swarm": own})
+        Swarm(checkpoint=str(bundle_path)).load_state(state)
 
 
 def test_wrong_weights_and_vocabularies_say_so(tmp_path: Path, bundle_path: Path) -> None:

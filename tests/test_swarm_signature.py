@@ -59,7 +59,7 @@ def test_the_order_of_the_parts_does_not_matter(weights):
 
 def test_awaited_calls_and_the_predictors_are_visible(weights):
     swarm = aegir.Swarm(Sort, primary=weights, shard="examples")
-    assert [name for name, _ in swarm.named_predictors()] == ["primary"]
+    assert [name for name, _ in swarm.named_predictors()] == ["specialists['reader']", "primary"]
     called = swarm(examples=["a"], value="b").kind
     assert asyncio.run(swarm.acall(examples=["a"], value="b")).kind == called
 

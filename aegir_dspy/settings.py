@@ -1,0 +1,192 @@
+"""What decides the answers of a swarm beside its predictors' texts, as DSPy saves and loads it.
+
+The settings of a swarm are a `Parameter`: DSPy visits parameters wherever they are nested, so a swarm inside
+another module keeps its settings when that module is saved. They are attributes that come before the
+predictors, hence they are loaded first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dspy.predict.parameter import Parameter
+
+from aegir_dspy._version import __version__
+from aegir_dspy.annotator.bundle import Bundle, default_bundle, load_bundle
+from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
+from aegir_dspy.errors import CheckpointError, InputError
+from aegir_dspy.latent import FusionMode
+from aegir_dspy.ontology.vocabulary import VOCABULARIES, Label, Vocabulary, load_vocabulary
+from aegir_dspy.tables.context import ContextConfig
+
+__all__ = ["FOREIGN", "ShardSettings", "SwarmConfig", "TableSettings"]
+
+FOREIGN = f"expected a state that Swarm.save of aegir-dspy {__version__} wrote, found another"
+
+
+@dataclass(frozen=True)
+class SwarmConfig:
+    """Everything that decides what a swarm answers, beside its weights.
+
+    Attributes:
+        vocabulary: a built-in name (``schema``, ``sotab82``, ``sotab32``, ``dbpedia``), a file, or a
+            `Vocabulary`.
+        checkpoint: weights written by ``aegir train``; None for those that ship in the package.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        context: how many context columns inform a target; 0 reads every column alone.
+        abstain_below: confidence under which no type is given; None for the checkpoint's own threshold.
+        max_agents: most columns read at once; bounds memory, does not change the result.
+    """
+
+    vocabulary: str | Vocabulary = "schema"
+    checkpoint: str | None = None
+    device: str = "cpu"
+    context: int = 8
+    abstain_below: float | None = None
+    max_agents: int = 512
+
+    def __post_init__(self) -> None:
+        if self.context < 0 or self.max_agents < 1:
+            raise InputError(
+                f"expected context >= 0 and max_agents >= 1, found {self.context} and {self.max_agents}"
+            )
+
+
+class TableSettings(Parameter):  # type: ignore[misc]
+    """Configuration and annotator of a swarm for tables.
+
+    Raises:
+        VocabularyError, CheckpointError: the vocabulary or the weights cannot be used.
+    """
+
+    def __init__(self, config: SwarmConfig) -> None:
+        self._set(config, _bundle(config))
+
+    def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
+        """The configuration, and the checkpoint's hash; never weights."""
+        return {"config": _saved(self.config), "checkpoint_sha256": self.annotator.bundle.sha256}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `dump_state`, on the device of this swarm.
+
+        The checkpoint is this swarm's own where that is the one saved with, else the file it had then.
+
+        Raises:
+            CheckpointError: the weights are not the ones saved with.
+            InputError: the state is not one of a swarm for tables.
+        """
+        config, expected = _restored_config(state)
+        bundle, own = self.annotator.bundle, self.annotator.bundle.sha256 == expected
+        config = replace(
+            config,
+            device=self.config.device,
+            checkpoint=self.config.checkpoint if own else config.checkpoint,
+        )
+        if not own:
+            bundle = _bundle(config)
+        if bundle.sha256 != expected:
+            raise CheckpointError(
+                f"expected the checkpoint {expected[:12]} this swarm was saved with, found "
+                f"{bundle.sha256[:12]}: load into Swarm(checkpoint=...) of that file, or save the swarm again"
+            )
+        self._set(config, bundle)
+
+    def reset(self) -> None:
+        """Nothing that is learned."""
+
+    def _set(self, config: SwarmConfig, bundle: Bundle) -> None:
+        self.config = config
+        self.annotator = ColumnTypeAnnotator(
+            bundle,
+            _vocabulary(config.vocabulary),
+            AnnotatorConfig(
+                ContextConfig(columns=config.context), config.abstain_below, columns_at_once=config.max_agents
+            ),
+        )
+
+
+class ShardSettings(Parameter):  # type: ignore[misc]
+    """How a swarm with a signature of its own shares out and fuses.
+
+    Args:
+        shard: the input whose elements specialists read.
+        specialists: their names.
+        fusion: how their states become one.
+        alignments: hash of a checkpoint → what maps its states to those of the primary. Not saved.
+    """
+
+    def __init__(
+        self,
+        shard: str,
+        specialists: Sequence[str],
+        fusion: FusionMode,
+        alignments: Mapping[str, Any],
+    ) -> None:
+        self.shard, self.specialists = shard, list(specialists)
+        self.fusion: FusionMode = fusion
+        self.alignments = dict(alignments)
+
+    def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
+        """All but the alignments, of which the hashes are named."""
+        return {
+            "shard": self.shard,
+            "specialists": self.specialists,
+            "fusion": self.fusion,
+            "alignments": sorted(self.alignments),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `dump_state`. Raises InputError when this swarm is made otherwise than that one."""
+        try:
+            found = {name: state[name] for name in ("shard", "specialists")}
+            fusion, alignments = state["fusion"], set(state["alignments"])
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{FOREIGN}: {error!r}") from error
+        own = {"shard": self.shard, "specialists": self.specialists}
+        if found != own:
+            raise InputError(f"expected the state of a swarm with {own}, found one with {found}")
+        if missing := sorted(sha256[:12] for sha256 in alignments - set(self.alignments)):
+            raise InputError(
+                f"expected alignments of the checkpoints {missing}, found none: pass Swarm(alignments=...)"
+            )
+        self.fusion = fusion
+
+    def reset(self) -> None:
+        """Nothing that is learned."""
+
+
+def _bundle(config: SwarmConfig) -> Bundle:
+    if config.checkpoint is None:
+        return default_bundle(config.device)
+    return load_bundle(Path(config.checkpoint), config.device)
+
+
+def _vocabulary(vocabulary: str | Vocabulary) -> Vocabulary:
+    return vocabulary if isinstance(vocabulary, Vocabulary) else load_vocabulary(vocabulary)
+
+
+def _saved(config: SwarmConfig) -> dict[str, Any]:
+    """JSON form: a built-in vocabulary by name, any other whole, so that no other file is needed."""
+    vocabulary: Any = config.vocabulary
+    if vocabulary not in VOCABULARIES:
+        vocabulary = asdict(_vocabulary(vocabulary))
+    checkpoint = None if config.checkpoint is None else str(Path(config.checkpoint).absolute())
+    return {**asdict(config), "vocabulary": vocabulary, "checkpoint": checkpoint}
+
+
+def _restored_config(saved: Any) -> tuple[SwarmConfig, str]:
+    """Inverse of `_saved`, with the sha256 of the checkpoint."""
+    try:
+        fields = dict(saved["config"])
+        if not isinstance(fields["vocabulary"], str):
+            labels = (
+                Label(**{**one, "examples": tuple(one["examples"]), "headers": tuple(one["headers"])})
+                for one in fields["vocabulary"]["labels"]
+            )
+            fields["vocabulary"] = Vocabulary(fields["vocabulary"]["name"], tuple(labels))
+        return SwarmConfig(**fields), str(saved["checkpoint_sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{FOREIGN}: {error!r}") from error
