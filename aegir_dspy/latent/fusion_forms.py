@@ -85,9 +85,13 @@ class LearnedFusion(nn.Module):
         self.power = nn.Parameter(torch.full(self.sizes[:2], 0.5))  # 0 is the sum, 1 the mean
 
     def forward(self, kv: Tensor, members: Tensor, exact: bool) -> Tensor:
-        """(L, N, H, K, V) → (L, M, H, K, V)."""
+        """(L, N, H, K, V) → (L, M, H, K, V).
+
+        Weights are computed in float64: the last bit of exp and its kin depends on where in memory the
+        argument lies, thus on the batch; that is gone when the weight is rounded to float32.
+        """
         slots = _Slots.of(members)
-        weights = self.relative(kv, slots) * slots.real / slots.count ** self.power[..., None, None]
+        weights = self.relative(kv, slots) * slots.real / slots.count ** self.power[..., None, None].double()
         if exact:
             fused = weighted_sum(kv, 1, slots.order, weights.permute(0, 2, 3, 1)[..., None, None])
         else:
@@ -97,7 +101,7 @@ class LearnedFusion(nn.Module):
 
     def relative(self, kv: Tensor, slots: _Slots) -> Tensor:
         """Weights (L, H, M, S), or broadcast to it; all 1 at first."""
-        return torch.ones(1, 1, 1, 1, dtype=kv.dtype, device=kv.device)
+        return torch.ones(1, 1, 1, 1, dtype=torch.float64, device=kv.device)
 
     def finish(self, fused: Tensor, kv: Tensor, slots: _Slots) -> Tensor:
         """What becomes of the weighted sum (L, M, H, K, V); nothing at first."""
@@ -127,7 +131,7 @@ class _SlotGate(LearnedFusion):
         self.gate = nn.Parameter(torch.zeros(*self.sizes[:2], config.agents))
 
     def relative(self, kv: Tensor, slots: _Slots) -> Tensor:
-        return _softmax(self.gate[..., None, : slots.order.shape[1]], slots)
+        return _softmax(self.gate[..., None, : slots.order.shape[1]].double(), slots)
 
 
 class _ContentGate(LearnedFusion):
@@ -178,8 +182,8 @@ def _norm(kv: Tensor) -> Tensor:
 
 
 def _in_slots(scores: Tensor, slots: _Slots) -> Tensor:
-    """Scores of agents (L, N, H) → (L, H, M, S)."""
-    return scores.transpose(1, 2)[:, :, slots.order]
+    """Scores of agents (L, N, H) → (L, H, M, S) float64."""
+    return scores.transpose(1, 2)[:, :, slots.order].double()
 
 
 def _softmax(scores: Tensor, slots: _Slots) -> Tensor:

@@ -85,7 +85,8 @@ class RWKVStateFusion(nn.Module):
             return self._plain(states, members, exact)
         if not members.any():
             return fuse_tensors(states, members)
-        return around(states, members, self.learned(states.kv, members, exact), exact)
+        with torch.autocast(states.kv.device.type, enabled=False):  # states stay float32, as in the model
+            return around(states, members, self.learned(states.kv, members, exact), exact)
 
     def _plain(self, states: StateTensors, members: Tensor, exact: bool) -> StateTensors:
         mode = self.config.mode

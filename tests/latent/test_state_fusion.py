@@ -70,6 +70,7 @@ def whole(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize("config", LEARNED, ids=label)
+@settings(max_examples=20)
 @given(members=masks(SLOTS), seed=st.integers(0, 3))
 def test_learned_modes_start_as_sum_over_root_n(config: FusionConfig, members: Tensor, seed: int) -> None:
     states = states_of(SLOTS, seed)
@@ -260,11 +261,9 @@ def test_the_state_dict_is_all_there_is(config: FusionConfig) -> None:
 
 def test_parameters_are_few() -> None:
     geometry = Geometry.small(6, 256, head_size=32)
-    counts = {
-        label(c): sum(p.numel() for p in RWKVStateFusion(c, geometry).parameters())
-        for c in [*INVARIANT, *SLOTTED]
-    }
-    assert all(count <= 2.1 * geometry.state_floats for name, count in counts.items() if name.endswith("-0"))
+    for config in INVARIANT:
+        count = sum(p.numel() for p in RWKVStateFusion(config, geometry).parameters())
+        assert count <= 2.1 * geometry.state_floats
     assert sum(p.numel() for p in RWKVStateFusion("compose", geometry).parameters()) == 0
 
 
