@@ -51,7 +51,7 @@ class Recall:
         self.specialist, self.pieces = specialist, pieces
         self.keep = torch.ones(len(pieces), dtype=torch.bool) if keep is None else keep
         self.tokens = torch.zeros(len(pieces), dtype=torch.int64)
-        self.keys = [specialist.key(piece) for piece in pieces] if specialist.store else []
+        self.keys = [specialist.key(piece) for piece in pieces] if specialist.store is not None else []
         self._held: list[StateTensors] = []
         self._slot = torch.full((len(pieces),), -1)  # where a piece's state is among the held ones
 
@@ -118,13 +118,13 @@ class Recall:
         """
         specialist, store = self.specialist, self.specialist.store
         found: list[Kept | None] = [None] * len(rows)
-        if store:
+        if store is not None:
             found = store.get_many(keys, specialist.identity, states=states)
         missing = [i for i, kept in enumerate(found) if kept is None]
         pieces = [self.pieces[i] for i in rows[missing].tolist()]
         fresh = specialist.read(pieces, start(missing) if start and missing else None)
         self.tokens[rows[missing]] += torch.tensor([len(piece) for piece in pieces], dtype=torch.int64)
-        if store and missing:
+        if store is not None and missing:
             for chosen in (keep[missing], ~keep[missing]):
                 some = chosen.nonzero().flatten()
                 streams = fresh.states.select(some) if bool(keep[missing][some].any()) else None

@@ -141,7 +141,8 @@ class StateStore:
         """Bytes of all shards."""
         return int(self._indexed(lambda db: db.execute("SELECT TOTAL(bytes) FROM shards").fetchone()[0]))
 
-    def __len__(self) -> int:
+    @property
+    def entries(self) -> int:
         """Number of entries: the features of a reading are one, its state is another."""
         return int(self._indexed(lambda db: db.execute("SELECT COUNT(*) FROM entries").fetchone()[0]))
 
