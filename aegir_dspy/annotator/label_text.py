@@ -1,0 +1,179 @@
+"""Labels as text: a label's words and a column meet in one space, and their cosine is the score.
+
+Both sides are read by the same frozen model. What it made of a text or a column goes through a small trained
+projection; the vectors of the labels are computed once a vocabulary, so that a column costs a dot product.
+A label has up to four kinds of text, each with a trained share in the label's vector:
+
+- its *name*, in words, read as a header without values;
+- its *description*, with the rules in it, read as plain text;
+- its *headers*, each read as a header without values;
+- its *examples*, read as the column they would be, by the columns' own projection.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aegir_dspy.latent.specialist import FrozenSpecialist
+from aegir_dspy.ontology.vocabulary import Label
+from aegir_dspy.tables.serialize import COLUMN_END, HEADER_END, SerializeConfig, serialize_values
+
+__all__ = ["KINDS", "LabelEncoder", "LabelTexts", "Part", "label_parts", "text_part", "verbalise"]
+
+KINDS = ("name", "description", "headers", "examples")
+"""The kinds of text a label may have, in the order of `LabelEncoder.share`."""
+
+_TEXT_BYTES = 400  # a longer description is cut here
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_OTHER = re.compile(r"[^\w]+|_+")
+
+
+def verbalise(label: str) -> str:
+    """``"MusicAlbum/name"`` → ``"music album name"``: the text a header of this type would have."""
+    return " ".join(_OTHER.sub(" ", _CAMEL.sub(" ", label)).lower().split()) or label
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One text of a label: its kind (a position in `KINDS`), its words and the bytes the model reads."""
+
+    kind: int
+    text: str
+    piece: bytes
+
+
+def text_part(kind: str, text: str, serialize: SerializeConfig) -> Part:
+    """A name, description or header as the model reads it."""
+    if kind == "description":
+        flat = " ".join(text.translate(dict.fromkeys(range(32), " ")).split())
+        piece = flat.encode("utf-8", "replace")[:_TEXT_BYTES] + COLUMN_END
+    else:
+        words = verbalise(text).encode("utf-8", "replace")[: serialize.header_bytes]
+        piece = words + HEADER_END + COLUMN_END
+    return Part(KINDS.index(kind), text, piece)
+
+
+def label_parts(label: Label, serialize: SerializeConfig, kinds: Sequence[str] = KINDS) -> list[Part]:
+    """The texts of a label, of the given kinds."""
+    parts = [text_part("name", label.label, serialize)]
+    if label.description:
+        parts.append(text_part("description", label.description, serialize))
+    parts += [text_part("headers", header, serialize) for header in label.headers]
+    if label.examples:
+        piece = serialize_values(None, label.examples, serialize)
+        parts.append(Part(KINDS.index("examples"), "", piece))
+    return [part for part in parts if KINDS[part.kind] in kinds]
+
+
+class LabelEncoder(nn.Module):
+    """Two projections into one space, for columns and for texts, and hashed words beside the second.
+
+    Args:
+        width: D of the model whose features, (·, 2·D), come in.
+        size: of the common space.
+        hidden: of the layer between.
+        buckets: rows of the table of hashed words.
+    """
+
+    def __init__(self, width: int, size: int = 128, hidden: int = 256, buckets: int = 2048) -> None:
+        super().__init__()
+        self.column = _projection(width, hidden, size)
+        self.text = _projection(width, hidden, size)
+        self.words = nn.EmbeddingBag(buckets, size, mode="mean")
+        self.share = nn.Parameter(torch.zeros(len(KINDS)))
+        self.scale = nn.Parameter(torch.tensor(2.5))
+        nn.init.normal_(self.words.weight, std=0.1)
+
+    def columns(self, features: Tensor) -> Tensor:
+        """(C, 2·D) → (C, size) unit vectors of columns."""
+        return F.normalize(self.column(features), dim=1)
+
+    def parts(self, features: Tensor, kind: Tensor, words: Tensor, offsets: Tensor) -> Tensor:
+        """(P, size) unit vectors of parts.
+
+        Args:
+            features: (P, 2·D) of the parts' pieces. kind: (P,) positions in `KINDS`.
+            words: all parts' hashed words one after the other; offsets: (P,) where each part's begin.
+        """
+        texts = self.text(features) + self.words(words, offsets)
+        examples = (kind == KINDS.index("examples")).unsqueeze(1)
+        return F.normalize(torch.where(examples, self.column(features), texts), dim=1)
+
+    def labels(self, parts: Tensor, kind: Tensor, of: Tensor, count: int) -> Tensor:
+        """(L, size) unit vectors of `count` labels; part p, of kind kind[p], belongs to label of[p]."""
+        cell = of * len(KINDS) + kind
+        sums = parts.new_zeros(count * len(KINDS), parts.shape[1]).index_add(0, cell, parts)
+        # A kind of text counts by its share, however many parts it has.
+        kinds = F.normalize(sums, dim=1).view(count, len(KINDS), -1)
+        return F.normalize((kinds * self.share.exp().view(1, -1, 1)).sum(1), dim=1)
+
+    def hashed(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Hashed words of texts, and where each text's begin; a text without words has none."""
+        words: list[int] = []
+        offsets = []
+        for text in texts:
+            offsets.append(len(words))
+            words += [
+                zlib.crc32(w.encode("utf-8", "replace")) % self.words.num_embeddings for w in _grams(text)
+            ]
+        return torch.tensor(words, dtype=torch.int64), torch.tensor(offsets, dtype=torch.int64)
+
+
+class LabelTexts:
+    """Scores of fixed labels by their texts.
+
+    Args:
+        specialist: the frozen model that reads the texts, the one that reads the columns.
+        encoder: trained for it.
+        labels: what is scored.
+        serialize: how columns are laid out.
+        kinds: which texts of the labels are looked at.
+    """
+
+    def __init__(
+        self,
+        specialist: FrozenSpecialist,
+        encoder: LabelEncoder,
+        labels: Sequence[Label],
+        serialize: SerializeConfig,
+        kinds: Sequence[str] = KINDS,
+    ) -> None:
+        self.encoder = encoder.double().requires_grad_(False)
+        device = specialist.model.device
+        parts = [label_parts(label, serialize, kinds) for label in labels]
+        flat = [part for own in parts for part in own]
+        of = torch.tensor([i for i, own in enumerate(parts) for _ in own], device=device)
+        kind = torch.tensor([part.kind for part in flat], device=device)
+        # One by one: a label's vector must not depend on the labels beside it.
+        read = [specialist.read([part.piece]).features for part in flat]
+        words, offsets = encoder.hashed([part.text for part in flat])
+        vectors = encoder.parts(torch.cat(read).double(), kind, words.to(device), offsets.to(device))
+        self.vectors = encoder.labels(vectors, kind, of, len(labels))  # (L, size)
+
+    def scores(self, features: Tensor) -> Tensor:
+        """(C, 2·D) → (C, L) float64 scaled cosines, in the range of logits."""
+        columns = self.encoder.columns(features.double())
+        return F.linear(columns, self.vectors) * self.encoder.scale.exp()
+
+
+def _projection(width: int, hidden: int, size: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(2 * width), nn.Linear(2 * width, hidden), nn.GELU(), nn.Linear(hidden, size)
+    )
+
+
+def _grams(text: str) -> list[str]:
+    """The words of a text and, of each, the runs of four characters."""
+    found = []
+    for word in verbalise(text).split():
+        marked = f"<{word}>"
+        found.append(marked)
+        found += [marked[i : i + 4] for i in range(len(marked) - 4)]
+    return found
