@@ -7,7 +7,7 @@ in the metadata. Hence `aegir_dspy.rwkv.read_weights` reads the same file as a p
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import as_file, files
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from aegir_dspy._version import __version__
+from aegir_dspy.annotator.decision import Agreement, DecisionConfig, Decisions
 from aegir_dspy.annotator.head import ColumnHead
 from aegir_dspy.annotator.ngrams import NgramSpecialist
 from aegir_dspy.errors import CheckpointError, InputError
@@ -25,9 +26,28 @@ from aegir_dspy.rwkv.model import RWKV7
 from aegir_dspy.rwkv.state import Identity
 from aegir_dspy.tables.serialize import SerializeConfig
 
-__all__ = ["DEFAULT_FILE", "Bundle", "BundleConfig", "default_bundle", "load_bundle", "save_bundle"]
+__all__ = [
+    "DEFAULT_FILE",
+    "Bundle",
+    "BundleConfig",
+    "MemberConfig",
+    "default_bundle",
+    "load_bundle",
+    "load_member",
+    "save_bundle",
+]
 
 DEFAULT_FILE = "columns.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class MemberConfig:
+    """Another specialist of the swarm: its name, what it is for, its file beside this one, and its sha256."""
+
+    name: str
+    role: str
+    file: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -35,58 +55,82 @@ class BundleConfig:
     """What the weights need beside themselves.
 
     Attributes:
-        labels: the label of each row of the head.
+        labels: the label of each row of the head; ``theme:Book`` is a theme of tables, not a type.
         serialize: how columns were laid out in training.
-        temperatures: softmax temperature by vocabulary name; ``""`` for any other vocabulary.
+        decisions: by vocabulary name; ``""`` for any other vocabulary.
         text_temperature: temperature of labels scored as text.
         abstain_below: confidence under which `annotate` abstains.
         context: most context columns a target was trained with.
-        ngram_share: weight of the n-gram specialist's margins beside the head's log-probabilities, by
-            vocabulary name; 0 where none is given.
+        members: specialists to ask about columns that the primary is not sure of.
         ngram_labels: the label of each column of the n-gram specialist's weights.
+        agreement_themes, agreement_labels: what the tables of the agreement are about.
     """
 
     labels: tuple[str, ...]
     serialize: SerializeConfig = SerializeConfig()
-    temperatures: Mapping[str, float] = field(default_factory=dict)
+    decisions: Mapping[str, Decisions] = field(default_factory=dict)
     text_temperature: float = 1.0
     abstain_below: float = 0.3
     context: int = 8
-    ngram_share: Mapping[str, float] = field(default_factory=dict)
+    members: tuple[MemberConfig, ...] = ()
     ngram_labels: tuple[str, ...] = ()
+    agreement_themes: tuple[str, ...] = ()
+    agreement_labels: tuple[str, ...] = ()
 
-    def temperature(self, vocabulary: str) -> float:
-        """Temperature for a vocabulary, the general one where none was fitted."""
-        return self.temperatures.get(vocabulary, self.temperatures.get("", 1.0))
+    def decision(self, vocabulary: str) -> Decisions:
+        """How to decide within a vocabulary, the general way where none was fitted."""
+        return self.decisions.get(vocabulary, self.decisions.get("", Decisions()))
 
     def to_json(self) -> dict[str, Any]:
         """JSON form."""
-        return {
-            **asdict(self),
-            "labels": list(self.labels),
-            "temperatures": dict(self.temperatures),
-            "ngram_share": dict(self.ngram_share),
-        }
+        decisions = {name: asdict(one) for name, one in self.decisions.items()}
+        return {**asdict(replace(self, decisions={})), "decisions": decisions}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BundleConfig:
         """Inverse of `to_json`."""
         values = dict(data)
-        values["labels"] = tuple(values["labels"])
-        values["ngram_labels"] = tuple(values.get("ngram_labels", ()))
+        for name in ("labels", "ngram_labels", "agreement_themes", "agreement_labels"):
+            values[name] = tuple(values.get(name, ()))
         values["serialize"] = SerializeConfig(**values["serialize"])
+        values["members"] = tuple(MemberConfig(**one) for one in values.get("members", ()))
+        if "temperatures" in values:  # the format of 0.1
+            shares, temperatures = values.pop("ngram_share", {}), values.pop("temperatures")
+            values["decisions"] = {
+                name: asdict(
+                    Decisions(
+                        *[
+                            DecisionConfig(
+                                {"primary": 1.0, **({"ngrams": shares[name]} if shares.get(name) else {})},
+                                temperature=t,
+                            )
+                        ]
+                        * 2
+                    )
+                )
+                for name, t in temperatures.items()
+            }
+        values["decisions"] = {n: Decisions.from_json(d) for n, d in values.get("decisions", {}).items()}
         return cls(**values)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded annotator: frozen model, head, configuration and the sha256 of the file."""
+    """A loaded annotator: frozen model, head, configuration and the sha256 of the file.
+
+    Attributes:
+        path: the file; members lie beside it.
+        ngrams: the n-gram specialist, if there is one.
+        agreement: what goes together in a table, if that was counted.
+    """
 
     model: RWKV7
     head: ColumnHead
     config: BundleConfig
     sha256: str
     ngrams: NgramSpecialist | None = None
+    agreement: Agreement | None = None
+    path: Path | None = None
 
     @property
     def identity(self) -> Identity:
@@ -100,24 +144,39 @@ def save_bundle(
     head: ColumnHead,
     config: BundleConfig,
     ngrams: NgramSpecialist | None = None,
+    agreement: Agreement | None = None,
+    without: Sequence[str] = (),
 ) -> str:
-    """Write the file, floats in bf16; returns its sha256."""
-    tensors = {**model.state_dict(), **{f"head.{n}": t for n, t in head.state_dict().items()}}
+    """Write the file, floats in bf16; returns its sha256.
+
+    Args:
+        without: beginnings of the names of parameters to leave out: those a member shares with the primary.
+    """
+    tensors = {n: t for n, t in model.state_dict().items() if not n.startswith(tuple(without))}
+    tensors |= {f"head.{n}": t for n, t in head.state_dict().items()}
     if ngrams is not None:
         tensors |= {f"ngrams.{n}": t for n, t in ngrams.tensors().items()}
         config = replace(config, ngram_labels=ngrams.labels)
+    if agreement is not None:
+        tensors |= {"agreement.affinity": agreement.affinity, "agreement.company": agreement.company}
+        config = replace(config, agreement_themes=agreement.themes, agreement_labels=agreement.labels)
     metadata = {"aegir": json.dumps(config.to_json(), ensure_ascii=False), "tokenizer": "bytes"}
     return save_weights(path, tensors, metadata, torch.bfloat16)
 
 
-def load_bundle(path: Path, device: str = "cpu", dtype: torch.dtype = torch.bfloat16) -> Bundle:
+def load_bundle(
+    path: Path, device: str = "cpu", dtype: torch.dtype = torch.bfloat16, base: RWKV7 | None = None
+) -> Bundle:
     """Read an annotator, its matrices in `dtype` (states stay float32).
+
+    Args:
+        base: the model whose parameters stand in for those the file shares with it.
 
     Raises:
         CheckpointError: the file is no annotator.
         InputError: this machine has no such device.
     """
-    weights = read_weights(path)
+    weights = read_weights(path, {} if base is None else base.state_dict())
     if "aegir" not in weights.metadata or "head.classify.weight" not in weights.extra:
         raise CheckpointError(
             f"expected an annotator written by aegir train, found a plain RWKV-7 checkpoint in {path}: "
@@ -129,14 +188,33 @@ def load_bundle(path: Path, device: str = "cpu", dtype: torch.dtype = torch.bflo
         head.load_state_dict(
             {n: weights.extra[f"head.{n}"].float() for n in ("classify.weight", "classify.bias")}
         )
-        ngrams = _ngrams(weights, config)
+        ngrams, agreement = _ngrams(weights, config), _agreement(weights, config)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"expected an annotator written by aegir train {__version__}, found in {path}: {error}"
         ) from error
     place = _device(device)
     model = build_model(weights, device=place, dtype=dtype)
-    return Bundle(model, head.to(place).requires_grad_(False).eval(), config, weights.sha256, ngrams)
+    head = head.to(place).requires_grad_(False).eval()
+    return Bundle(model, head, config, weights.sha256, ngrams, agreement, Path(path))
+
+
+def load_member(bundle: Bundle, member: MemberConfig) -> Bundle:
+    """The annotator of another specialist, on the device of the bundle's own model.
+
+    Raises:
+        CheckpointError: the file is not there or not the one named.
+    """
+    if bundle.path is None:
+        raise CheckpointError(f"expected {member.file} beside the primary's file, found no such file's path")
+    matrix = bundle.model.emb.weight
+    loaded = load_bundle(bundle.path.with_name(member.file), str(matrix.device), matrix.dtype, bundle.model)
+    if loaded.sha256 != member.sha256:
+        raise CheckpointError(
+            f"expected {member.file} with sha256 {member.sha256[:12]} beside {bundle.path.name}, found "
+            f"{loaded.sha256[:12]}: copy all files of one training run, or train the swarm again"
+        )
+    return loaded
 
 
 def _ngrams(weights: Weights, config: BundleConfig) -> NgramSpecialist | None:
@@ -144,6 +222,13 @@ def _ngrams(weights: Weights, config: BundleConfig) -> NgramSpecialist | None:
         return None
     names = [f.name for f in fields(NgramSpecialist) if f.name != "labels"]
     return NgramSpecialist(config.ngram_labels, *(weights.extra[f"ngrams.{name}"] for name in names))
+
+
+def _agreement(weights: Weights, config: BundleConfig) -> Agreement | None:
+    if not config.agreement_labels:
+        return None
+    tables = (weights.extra[f"agreement.{name}"].double() for name in ("affinity", "company"))
+    return Agreement(config.agreement_themes, config.agreement_labels, *tables)
 
 
 def _device(name: str) -> torch.device:

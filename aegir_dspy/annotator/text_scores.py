@@ -6,18 +6,21 @@ information); otherwise short and common words would win everywhere.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from aegir_dspy.annotator.bundle import Bundle
+from aegir_dspy.latent.specialist import Reading
 from aegir_dspy.rwkv.model import RWKV7
 from aegir_dspy.rwkv.scoring import ContinuationScorer
 from aegir_dspy.rwkv.state import StateTensors
 from aegir_dspy.tables.serialize import ANSWER_END, COLUMN_END
 
-__all__ = ["TextScorer", "verbalise"]
+__all__ = ["TextScore", "TextScorer", "verbalise"]
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _OTHER = re.compile(r"[^\w]+|_+")
@@ -52,3 +55,28 @@ class TextScorer:
         `hidden` (C, D): the hidden vector at that delimiter.
         """
         return (self.scorer.score(states, hidden) - self.prior)[:, self.of_label]
+
+
+class TextScore:
+    """Scores of a vocabulary the head knows in part or not at all: label texts, moved by what it knows."""
+
+    wants_states = True
+
+    def __init__(self, bundle: Bundle, labels: Sequence[str]) -> None:
+        self.width = len(labels)
+        self.scorer = TextScorer(bundle.model, labels)
+        self.model_width = bundle.model.geometry.width
+        rows = {label: row for row, label in enumerate(bundle.config.labels)}
+        self.positions = torch.tensor([i for i, name in enumerate(labels) if name in rows], dtype=torch.int64)
+        known = [rows[name] for name in labels if name in rows]
+        self.weight = bundle.head.classify.weight[known].double()
+        self.bias = bundle.head.classify.bias[known].double()
+
+    def __call__(self, reading: Reading) -> Tensor:
+        """(C, labels) float64."""
+        hidden = reading.features[:, self.model_width :].to(reading.states.shift.dtype)
+        gain = self.scorer.gain(reading.states, hidden).cpu().double()
+        if len(self.positions):  # labels the head knows: its opinion among them moves their text scores
+            head = torch.nn.functional.linear(reading.features.double(), self.weight, self.bias).cpu()
+            gain[:, self.positions] += head.log_softmax(1) + math.log(len(self.positions))
+        return gain

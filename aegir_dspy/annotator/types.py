@@ -2,8 +2,8 @@
 
 The way of a column: its bytes are read once from the zero state (all columns of all tables in one batch);
 the states of the columns chosen as its context are fused; the column is read again from the fused state;
-the head scores the labels it knows, or the label texts are scored from the state; temperature turns scores
-into probabilities.
+the head scores the labels it knows, or the label texts are scored from the state. What the members of the
+swarm say becomes one decision a table.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aegir_dspy.annotator.annotation import Candidate, ColumnAnnotation, Evidence, TableAnnotation
-from aegir_dspy.annotator.bundle import Bundle
+from aegir_dspy.annotator.bundle import Bundle, load_member
+from aegir_dspy.annotator.consultation import Consultation
+from aegir_dspy.annotator.decision import DecisionConfig, Decisions, decide
 from aegir_dspy.annotator.ngrams import bag_of, merge
-from aegir_dspy.annotator.text_scores import TextScorer
-from aegir_dspy.latent.fusion import fuse_tensors, side_by_side
-from aegir_dspy.latent.specialist import FrozenSpecialist, Reading
+from aegir_dspy.annotator.reader import ColumnReader, Opinion
+from aegir_dspy.annotator.sheet import Sheet
+from aegir_dspy.annotator.text_scores import TextScore
+from aegir_dspy.latent.store import StateStore
 from aegir_dspy.ontology.vocabulary import Vocabulary
-from aegir_dspy.tables.context import ContextConfig, context_members
-from aegir_dspy.tables.serialize import COLUMN_END, HEADER_END, VALUE_END, sample_values, serialize_column
+from aegir_dspy.tables.context import ContextConfig
+from aegir_dspy.tables.serialize import sample_values
 from aegir_dspy.tables.table import Column, Table
 
 __all__ = ["AnnotatorConfig", "ColumnTypeAnnotator", "TypeScores"]
@@ -39,7 +43,8 @@ class AnnotatorConfig:
         abstain_below: confidence under which no type is given; None takes the bundle's own.
         candidates: how many types are listed for a column.
         columns_at_once: columns whose states are held at once; bounds memory.
-        sure: a column that has at least this confidence when read alone is not read again in its context.
+        sure: a column that has at least this confidence when read alone is not read again in its context,
+            and one that has it then is not shown to the members.
     """
 
     context: ContextConfig = ContextConfig()
@@ -52,35 +57,58 @@ class AnnotatorConfig:
 class TypeScores(NamedTuple):
     """Scores of all columns of some tables.
 
-    logits: (C, labels of the vocabulary) before temperature.
+    logits: (C, labels of the vocabulary) log-probabilities, float64.
     readable: (C,) bool: columns with a value or a header; the others say nothing.
     members: per table, (c, c) bool: which columns were context of which.
-    tokens: (C,) bytes read for each column.
+    tokens: (C,) bytes read for each column by all specialists.
+    asked: (C,) bool: columns about which the members beside the primary were asked.
     """
 
     logits: Tensor
     readable: Tensor
-    members: list[np.ndarray]
+    members: tuple[NDArray[np.bool_], ...]
     tokens: Tensor
+    asked: Tensor
 
 
 class ColumnTypeAnnotator:
-    """Annotates tables with the types of one vocabulary."""
+    """Annotates tables with the types of one vocabulary.
 
-    def __init__(self, bundle: Bundle, vocabulary: Vocabulary, config: AnnotatorConfig | None = None) -> None:
+    The primary reads every column, alone and, unless it is sure, again from the fused states of its context.
+    What it says, with the n-gram specialist and what goes together in a table, is a first decision
+    (`aegir_dspy.annotator.decision`). The members of the swarm are asked about the columns that leaves open.
+
+    Args:
+        store: where readings are kept; what was read before is not read again.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        vocabulary: Vocabulary,
+        config: AnnotatorConfig | None = None,
+        store: StateStore | None = None,
+    ) -> None:
         self.bundle, self.vocabulary = bundle, vocabulary
         self.config = config or AnnotatorConfig()
-        self.specialist = FrozenSpecialist(bundle.model, bundle.identity)
-        rows = {label: row for row, label in enumerate(bundle.config.labels)}
-        known = [rows.get(label) for label in vocabulary.names]
-        self.known = all(row is not None for row in known)
-        used = [row for row in known if row is not None]
-        self.weight = bundle.head.classify.weight[used].double()
-        self.bias = bundle.head.classify.bias[used].double()
-        self.text = None if self.known else TextScorer(bundle.model, vocabulary.names)
-        self.positions = torch.tensor(
-            [i for i, row in enumerate(known) if row is not None], dtype=torch.int64
-        )
+        labels = set(bundle.config.labels)
+        self.known = all(name in labels for name in vocabulary.names)
+        text = None if self.known else TextScore(bundle, vocabulary.names)
+        names, at_once = vocabulary.names, self.config.columns_at_once
+        self.primary = ColumnReader(bundle, names, at_once, text, store)
+        decisions = bundle.config.decision(vocabulary.name)
+        if not self.known:
+            decisions = Decisions(*[DecisionConfig(temperature=bundle.config.text_temperature)] * 2)
+        self.decisions = decisions
+        wanted = [m for m in bundle.config.members if m.name in decisions.full.opinions]
+        self.members = {
+            m.name: ColumnReader(load_member(bundle, m), names, at_once, store=store)
+            for m in wanted
+            if self.known
+        }
+        self.agreement = None
+        if bundle.agreement is not None and self.known:
+            self.agreement = bundle.agreement.on(names, self.primary.themes)
 
     @property
     def threshold(self) -> float:
@@ -95,7 +123,7 @@ class ColumnTypeAnnotator:
         """Every table's annotation with the number of bytes read for it, in order, batch by batch."""
         for batch in self._batches(tables):
             scores = self.scores(batch)
-            best = self._best(self.probabilities(scores.logits))
+            best = self._best(scores.logits.exp())
             first = 0
             for table, members in zip(batch, scores.members, strict=True):
                 last = first + len(table.columns)
@@ -111,89 +139,64 @@ class ColumnTypeAnnotator:
                 first = last
 
     def scores(self, tables: Sequence[Table]) -> TypeScores:
-        """Score every column of some tables; only states that are context of another column are kept."""
-        pieces = [serialize_column(c, self.bundle.config.serialize) for t in tables for c in t.columns]
-        members = self._members(tables, pieces)
-        joined = _block_diagonal(members)  # (C, C)
-        informed, used = joined.any(1), joined.any(0)
-        logits, kept = torch.zeros(len(pieces), len(self.vocabulary)), []
-        for rows in self._slices(torch.arange(len(pieces))):
-            reading = self.specialist.read([pieces[i] for i in rows.tolist()])
-            # Labels as text are costly: only where this reading is the last one.
-            wanted = ~informed[rows] if self.text else torch.ones_like(rows, dtype=torch.bool)
-            logits[rows[wanted]] = self._logits(_select(reading, wanted))
-            kept.append(reading.states.select(used[rows].nonzero().flatten()))
-        linear = self._share * self.margins(tables, members) if self._share else torch.zeros(1)
-        if self.text is None:
-            sure = self.probabilities(logits.log_softmax(1) + linear).max(1).values >= self.config.sure
-            informed &= ~sure
-        context = side_by_side(kept) if kept else None
-        for rows in self._slices(informed.nonzero().flatten()):
-            fused = fuse_tensors(context, joined[rows][:, used]) if context else None
-            logits[rows] = self._logits(self.specialist.read([pieces[i] for i in rows.tolist()], fused))
-        if self._share:
-            logits = logits.log_softmax(1) + linear
-        readable = torch.tensor([_says_something(piece) for piece in pieces], dtype=torch.bool)
-        lengths = torch.tensor([len(piece) for piece in pieces], dtype=torch.int64)
-        return TypeScores(logits, readable, members, lengths * (1 + informed.long()))
+        """Score every column of some tables."""
+        sheet = self.sheet(tables)
+        found = self.consult(sheet)
+        logits = self.decide(sheet, found)
+        return TypeScores(logits, sheet.readable, sheet.members, found.read, found.asked)
 
-    def margins(self, tables: Sequence[Table], members: Sequence[np.ndarray]) -> Tensor:
-        """(C, labels) of the n-gram specialist, each column in the context it was given.
+    def sheet(self, tables: Sequence[Table]) -> Sheet:
+        """What there is to read."""
+        most = min(self.config.context.columns, self.bundle.config.context)
+        return Sheet.of(tables, replace(self.config.context, columns=most), self.bundle.config.serialize)
 
-        Only for a bundle with n-grams and a vocabulary whose labels they all know.
-        """
-        assert self.bundle.ngrams is not None
+    def consult(self, sheet: Sheet) -> Consultation:
+        """Ask the primary and the n-grams about every column, the members about those that stay open."""
+        everything = torch.ones(len(sheet.readable), dtype=torch.bool)
+        none = torch.zeros_like(everything)
+        labels, themes = self._ngram_opinion(sheet)
+
+        def still_open(alone: Opinion) -> Tensor:
+            return self._open(sheet, Consultation.of(alone, labels, themes, none))
+
+        found = Consultation.of(
+            self.primary.opine(sheet, everything, still_open if self.known else None), labels, themes, none
+        )
+        if not self.members:
+            return found
+        asked = self._open(sheet, found)
+        for name, member in self.members.items():
+            found = found.joined(name, member.opine(sheet, asked), asked)
+        return found
+
+    def decide(self, sheet: Sheet, found: Consultation) -> Tensor:
+        """(C, L) calibrated log-probabilities."""
+        decided = [
+            decide(*found.part(span), self.decisions, self.agreement, found.asked[span])
+            for span in sheet.spans
+        ]
+        return torch.cat(decided) if decided else torch.zeros(0, len(self.vocabulary), dtype=torch.float64)
+
+    def _open(self, sheet: Sheet, found: Consultation) -> Tensor:
+        """(C,) bool: readable columns that are not decided with confidence yet."""
+        return (self.decide(sheet, found).exp().amax(1) < self.config.sure) & sheet.readable
+
+    def _ngram_opinion(self, sheet: Sheet) -> tuple[Tensor | None, Tensor | None]:
+        """Margins of the labels (C, L) and of the themes (C, T), where the n-grams know all labels."""
+        ngrams = self.bundle.ngrams
+        if ngrams is None or "ngrams" not in self.decisions.first.opinions:
+            return None, None
+        row = {label: i for i, label in enumerate(ngrams.labels)}
+        if any(name not in row for name in self.vocabulary.names):
+            return None, None
         bags, contexts = [], []
-        for table, chosen in zip(tables, members, strict=True):
+        for table, chosen in zip(sheet.tables, sheet.members, strict=True):
             own = [bag_of(column) for column in table.columns]
             bags += own
-            contexts += [merge([own[i] for i in np.flatnonzero(row)]) for row in chosen]
-        columns = [self.bundle.ngrams.labels.index(name) for name in self.vocabulary.names]
-        return self.bundle.ngrams.margins(bags, contexts)[:, columns]
-
-    @property
-    def has_ngrams(self) -> bool:
-        """Whether there is an n-gram specialist that knows every label."""
-        ngrams = self.bundle.ngrams
-        return ngrams is not None and set(self.vocabulary.names) <= set(ngrams.labels)
-
-    @property
-    def _share(self) -> float:
-        """Weight of the n-gram specialist, 0 where it does not know every label."""
-        return self.bundle.config.ngram_share.get(self.vocabulary.name, 0.0) if self.has_ngrams else 0.0
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """(C, labels) calibrated probabilities."""
-        config = self.bundle.config
-        known = config.temperature(self.vocabulary.name)
-        temperature = known if self.known else config.text_temperature
-        return torch.softmax(logits / temperature, 1)
-
-    def _logits(self, reading: Reading) -> Tensor:
-        # In double: the last bits of a float32 product depend on how many columns are in the batch.
-        head = torch.nn.functional.linear(reading.features.double(), self.weight, self.bias).float().cpu()
-        if self.text is None:
-            return head
-        width = self.bundle.model.geometry.width
-        gain = self.text.gain(
-            reading.states, reading.features[:, width:].to(reading.states.shift.dtype)
-        ).cpu()
-        if len(self.positions):  # labels the head knows: its opinion among them moves their text scores
-            gain[:, self.positions] += head.log_softmax(1) + float(np.log(len(self.positions)))
-        return gain
-
-    def _members(self, tables: Sequence[Table], pieces: Sequence[bytes]) -> list[np.ndarray]:
-        most = min(self.config.context.columns, self.bundle.config.context)
-        members, first = [], 0
-        for table in tables:
-            own = pieces[first : first + len(table.columns)]
-            chosen = context_members(own, replace(self.config.context, columns=most))
-            if not most:
-                chosen[:] = False
-            chosen[:, [not _says_something(piece) for piece in own]] = False
-            members.append(chosen)
-            first += len(table.columns)
-        return members
+            contexts += [merge([own[i] for i in np.flatnonzero(line)]) for line in chosen]
+        margins = ngrams.margins(bags, contexts).double()
+        themes = [row[name] for name in self.primary.themes if name in row]
+        return margins[:, [row[name] for name in self.vocabulary.names]], margins[:, themes]
 
     def _batches(self, tables: Sequence[Table]) -> Iterator[list[Table]]:
         batch: list[Table] = []
@@ -206,10 +209,6 @@ class ColumnTypeAnnotator:
             columns += len(table.columns)
         if batch:
             yield batch
-
-    def _slices(self, rows: Tensor) -> Iterator[Tensor]:
-        for first in range(0, len(rows), self.config.columns_at_once):
-            yield rows[first : first + self.config.columns_at_once]
 
     def _best(self, probabilities: Tensor) -> list[tuple[Candidate, ...]]:
         """The likeliest types of every column; of equally likely ones the first of the vocabulary first."""
@@ -245,11 +244,6 @@ def _unread(column: Column) -> ColumnAnnotation:
     return ColumnAnnotation(column.index, column.name, None, None, 0.0, True)
 
 
-def _says_something(piece: bytes) -> bool:
-    """Whether a serialized column has a value or a header."""
-    return bool(piece.strip(HEADER_END + VALUE_END + COLUMN_END))
-
-
 def _evidence(column: Column, table: Table, members: np.ndarray) -> Iterator[Evidence]:
     if column.name:
         yield Evidence("header", column.name)
@@ -260,19 +254,3 @@ def _evidence(column: Column, table: Table, members: np.ndarray) -> Iterator[Evi
     others = [table.columns[i].name or f"column {i + 1}" for i in np.flatnonzero(members)]
     if others:
         yield Evidence("context", ", ".join(others))
-
-
-def _block_diagonal(members: Sequence[np.ndarray]) -> Tensor:
-    """One (C, C) membership for the columns of all tables."""
-    total = sum(len(m) for m in members)
-    joined, first = torch.zeros(total, total, dtype=torch.bool), 0
-    for m in members:
-        joined[first : first + len(m), first : first + len(m)] = torch.from_numpy(m)
-        first += len(m)
-    return joined
-
-
-def _select(reading: Reading, chosen: Tensor) -> Reading:
-    """The rows of a reading where `chosen` (C,) is true."""
-    rows = chosen.nonzero().flatten()
-    return Reading(reading.features[rows.to(reading.features.device)], reading.states.select(rows))

@@ -49,8 +49,11 @@ class Weights:
     sha256: str
 
 
-def read_weights(path: str | Path) -> Weights:
+def read_weights(path: str | Path, base: Mapping[str, Tensor] | None = None) -> Weights:
     """Read a checkpoint file.
+
+    Args:
+        base: parameters that stand in for those the file lacks because its model shares them.
 
     Raises:
         CheckpointError: the file is missing, truncated, a pickle with code, of another RWKV version or no
@@ -60,6 +63,7 @@ def read_weights(path: str | Path) -> Weights:
     if not path.is_file():
         raise CheckpointError(f"expected {_EXPECTED}; found no file at {path}")
     tensors, metadata = _read_safetensors(path) if _is_safetensors(path) else (_read_pth(path), {})
+    tensors = {**{n: t for n, t in (base or {}).items() if n not in tensors}, **tensors}
     geometry = geometry_of(tensors, str(path))
     names = _parameter_shapes(geometry)
     for name, shape in names.items():

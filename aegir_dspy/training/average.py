@@ -41,5 +41,5 @@ def average(bundles: Sequence[Bundle]) -> Bundle:
         states = [part.state_dict() for part in parts]
         mean = {name: sum(s[name].double() for s in states) / len(states) for name in states[0]}
         whole.load_state_dict({name: tensor.float() for name, tensor in mean.items()})
-    config = replace(first.config, temperatures={}, ngram_share={})
-    return replace(first, model=model, head=head, config=config, ngrams=None)
+    config = replace(first.config, decisions={}, members=())
+    return replace(first, model=model, head=head, config=config, ngrams=None, agreement=None)

@@ -1,4 +1,9 @@
-"""Calibrating an annotator on dev tables: temperatures, and how much the n-gram specialist counts."""
+"""Calibrating a swarm on dev tables: how much each member's opinion counts, and how sure that makes it.
+
+The parameters of `aegir_dspy.annotator.decision` are fitted to the least negative log-likelihood: weights of
+the members, of the theme and of the company a column keeps. What is reported is measured crosswise: fitted
+on the tables of one half of the hosts, measured on those of the other.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +17,29 @@ from torch.nn import functional as F
 
 from aegir_dspy.annotator.bundle import Bundle
 from aegir_dspy.annotator.calibration import expected_calibration_error, fit_temperature
+from aegir_dspy.annotator.decision import Agreement, DecisionConfig, Decisions, decide
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.ontology.vocabulary import Vocabulary, load_vocabulary
 from aegir_dspy.tables.table import Column, Table
 from aegir_dspy.training.column_types import Example
-from aegir_dspy.training.datasets import LabelledTable
+from aegir_dspy.training.datasets import LabelledColumn, LabelledTable
 from aegir_dspy.training.examples import AMBIGUOUS
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = ["Calibration", "Judged", "calibrate", "fit_decisions", "judge"]
 
-_SHARES = tuple(0.5 * step for step in range(11))
+_STEPS = 30
+_FIRST = ("primary", "ngrams")
+_START = {"primary": 0.8, "ngrams": 1.5}  # weights the fit begins with; 0.3 for any other member
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A bundle with temperatures and shares fitted on dev, and what they are worth.
+    """A bundle with decisions fitted on dev, and what they are worth.
 
     Attributes:
         bundle: fitted on all of dev.
-        ece, micro_f1: measured crosswise: fitted on the tables of one half of the hosts, measured on the
-            other.
-        ece_before: of the head alone, without temperature.
+        ece, micro_f1: measured crosswise.
+        ece_before: of the primary alone.
     """
 
     bundle: Bundle
@@ -42,125 +49,160 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class _Opinions:
-    """What the two kinds of specialist say of C labelled columns.
+class Judged:
+    """What every member says of the columns of one table, and which of them have which label.
 
-    head (C, labels): log-probabilities. margins (C, labels): of the n-grams, zero where there are none.
-    label (C,): the right position in the vocabulary.
+    labels: by member, (c, L). themes: by member, (c, T). rows: labelled columns. gold: their labels.
+    half: 0 or 1, by the table's host.
     """
 
-    head: Tensor
-    margins: Tensor
-    label: Tensor
-
-    def part(self, chosen: Tensor) -> _Opinions:
-        return _Opinions(self.head[chosen], self.margins[chosen], self.label[chosen])
-
-    def joined(self, share: float) -> Tensor:
-        return self.head + share * self.margins
+    labels: dict[str, Tensor]
+    themes: dict[str, Tensor]
+    rows: Tensor
+    gold: Tensor
+    half: int
 
 
 def calibrate(bundle: Bundle, dev: Sequence[LabelledTable], generated: Sequence[Example]) -> Calibration:
-    """Fit temperatures and n-gram shares for sotab82 and schema, and the temperature of labels as text.
+    """Fit the decisions within sotab82, schema and any other vocabulary, and the temperature of texts.
 
     Args:
         dev: tables of hosts the weights have not seen, labelled with the 82 SOTAB types.
         generated: generated tables of another seed, labelled with types of ``schema``.
     """
-    bundle = replace(bundle, config=replace(bundle.config, ngram_share={}, temperatures={}))
-    sotab82 = load_vocabulary("sotab82")
-    tables = [t.table for t in dev]
-    gold = [[(g.column_index, g.label) for g in t.labels] for t in dev]
-    opinions = _opinions(bundle, sotab82, tables, gold)
-    fitted = {"sotab82": _fit(opinions), "schema": _fit(_schema_opinions(bundle, dev, generated))}
-    # The head alone answers for any other vocabulary it knows.
-    temperatures = {name: temperature for name, (_, temperature) in fitted.items()}
-    temperatures[""] = fit_temperature(opinions.head, opinions.label)
-    some = slice(0, 60)
-    wordless = replace(
-        bundle, config=replace(bundle.config, labels=())
-    )  # the head knows nothing: all as text
-    as_text = _opinions(wordless, sotab82, tables[some], gold[some])
-    config = replace(
-        bundle.config,
-        temperatures=temperatures,
-        text_temperature=fit_temperature(as_text.head, as_text.label),
-        ngram_share={name: share for name, (share, _) in fitted.items()},
-    )
-    half = torch.tensor([_half(t) for t in dev for _ in t.labels])
-    ece, micro_f1 = _crosswise(opinions, half)
-    before = _error(opinions.head, opinions.label)
+    bundle = replace(bundle, config=replace(bundle.config, decisions={"": _everyone(bundle)}))
+    sotab82, schema = load_vocabulary("sotab82"), load_vocabulary("schema")
+    judged = judge(bundle, sotab82, dev)
+    clear = [_clear(table) for table in dev] + [_as_labelled(example) for example in generated]
+    fitted = {
+        "sotab82": fit_decisions(judged, _agreement(bundle, sotab82)),
+        "schema": fit_decisions(judge(bundle, schema, clear), _agreement(bundle, schema)),
+        "": fit_decisions(_recurrent(judged), None),
+    }
+    config = replace(bundle.config, decisions=fitted, text_temperature=_text_temperature(bundle, dev[:60]))
+    micro_f1, ece = _crosswise(judged, _agreement(bundle, sotab82))
+    alone = Decisions(*[DecisionConfig({"primary": 1.0})] * 2)
+    before = _error(*_decided(judged, alone, None))
     return Calibration(replace(bundle, config=config), ece, micro_f1, before)
 
 
-def _fit(opinions: _Opinions) -> tuple[float, float]:
-    """The share and the temperature with the least negative log-likelihood."""
-
-    def loss(share: float) -> tuple[float, float, float]:
-        logits = opinions.joined(share)
-        temperature = fit_temperature(logits, opinions.label)
-        return float(F.cross_entropy(logits / temperature, opinions.label)), share, temperature
-
-    _, share, temperature = min(loss(share) for share in _SHARES)
-    return share, temperature
-
-
-def _crosswise(opinions: _Opinions, half: Tensor) -> tuple[float, float]:
-    """Calibration error and accuracy (micro F1, as every column gets an answer) on the unseen halves."""
-    probabilities = torch.zeros_like(opinions.head)
-    for part in (0, 1):
-        share, temperature = _fit(opinions.part(half != part))
-        unseen = opinions.part(half == part)
-        probabilities[half == part] = (unseen.joined(share) / temperature).softmax(1)
-    right = (probabilities.argmax(1) == opinions.label).float().mean()
-    return _error(probabilities.log(), opinions.label), float(right)
-
-
-def _opinions(
-    bundle: Bundle,
-    vocabulary: Vocabulary,
-    tables: Sequence[Table],
-    gold: Sequence[Sequence[tuple[int, str]]],
-) -> _Opinions:
-    """Opinions on the labelled columns, in the order of `gold`."""
-    annotator = ColumnTypeAnnotator(bundle, vocabulary, AnnotatorConfig(sure=2.0))  # read all again
-    head: list[Tensor] = []
-    margins: list[Tensor] = []
+def judge(bundle: Bundle, vocabulary: Vocabulary, tables: Sequence[LabelledTable]) -> list[Judged]:
+    """Ask every member about every column of the tables."""
+    annotator = ColumnTypeAnnotator(bundle, vocabulary, AnnotatorConfig(sure=2.0))
+    found: list[Judged] = []
     for first in range(0, len(tables), 64):
-        batch, labels = tables[first : first + 64], gold[first : first + 64]
-        scores = annotator.scores(batch)
-        logits, linear = scores.logits.log_softmax(1), torch.zeros_like(scores.logits)
-        if annotator.has_ngrams:
-            linear = annotator.margins(batch, scores.members)
-        offset = 0
-        for table, wanted in zip(batch, labels, strict=True):
-            head += [logits[offset + index] for index, _ in wanted]
-            margins += [linear[offset + index] for index, _ in wanted]
-            offset += len(table.columns)
-    right = [vocabulary.names.index(name) for labels in gold for _, name in labels]
-    return _Opinions(torch.stack(head), torch.stack(margins), torch.tensor(right))
+        batch = tables[first : first + 64]
+        sheet = annotator.sheet([t.table for t in batch])
+        said = annotator.consult(sheet)
+        for table, span in zip(batch, sheet.spans, strict=True):
+            rows = torch.tensor([gold.column_index for gold in table.labels], dtype=torch.int64)
+            gold = torch.tensor([vocabulary.names.index(gold.label) for gold in table.labels])
+            found.append(Judged(*said.part(span), rows, gold, _half(table)))
+    return found
 
 
-def _schema_opinions(bundle: Bundle, dev: Sequence[LabelledTable], generated: Sequence[Example]) -> _Opinions:
-    tables = [t.table for t in dev] + [_as_table(e) for e in generated]
-    gold = [[(g.column_index, g.label) for g in t.labels if g.label not in AMBIGUOUS] for t in dev]
-    gold += [[(i, label) for i, label in enumerate(e.labels) if label] for e in generated]
-    return _opinions(bundle, load_vocabulary("schema"), tables, gold)
+def fit_decisions(judged: Sequence[Judged], agreement: Agreement | None) -> Decisions:
+    """The decisions without and with the members beside primary and n-grams."""
+    asked = [table for table in judged if len(table.rows)]
+    members = sorted(asked[0].labels, key=lambda name: (name not in _FIRST, name))
+    first = _fit(asked, [name for name in members if name in _FIRST], agreement)
+    full = _fit(asked, members, agreement) if set(members) - set(_FIRST) else first
+    return Decisions(first, full)
 
 
-def _as_table(example: Example) -> Table:
+def _fit(judged: Sequence[Judged], members: Sequence[str], agreement: Agreement | None) -> DecisionConfig:
+    """Minimise the negative log-likelihood over the logarithms of the parameters (L-BFGS)."""
+    themes = sorted(judged[0].themes) if agreement is not None and agreement.themes else []
+    start = [_START.get(name, 0.3) for name in members] + [0.5, 0.5, 0.1] + [1.0 for _ in themes]
+    logs = torch.tensor(start, dtype=torch.float64).log().requires_grad_()
+
+    def config(values: Sequence[Tensor]) -> DecisionConfig:
+        n = len(members)
+        return DecisionConfig(
+            dict(zip(members, values[:n], strict=True)),
+            dict(zip(themes, values[n + 3 :], strict=True)),
+            *values[n : n + 3],
+        )
+
+    optimizer = torch.optim.LBFGS([logs], max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        log_p, gold = _decided(judged, Decisions(*[config(logs.exp().unbind())] * 2), agreement)
+        value = F.nll_loss(log_p, gold) + 1e-3 * (logs - torch.tensor(start).log()).square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(loss)  # type: ignore[arg-type]
+    return config([round(value, 4) for value in logs.detach().exp().tolist()])  # type: ignore[misc]
+
+
+def _decided(
+    judged: Sequence[Judged], decisions: Decisions, agreement: Agreement | None
+) -> tuple[Tensor, Tensor]:
+    """(N, L) log-probabilities of the labelled columns, and (N,) their labels."""
+    rows = []
+    for table in judged:
+        asked = torch.ones(len(next(iter(table.labels.values()))), dtype=torch.bool)
+        rows.append(decide(table.labels, table.themes, decisions, agreement, asked)[table.rows])
+    return torch.cat(rows), torch.cat([table.gold for table in judged])
+
+
+def _crosswise(judged: Sequence[Judged], agreement: Agreement | None) -> tuple[float, float]:
+    """Accuracy (micro F1, as every column gets an answer) and calibration error on the unseen halves."""
+    log_p, gold = [], []
+    for half in (0, 1):
+        decisions = fit_decisions([table for table in judged if table.half != half], agreement)
+        unseen = _decided([table for table in judged if table.half == half], decisions, agreement)
+        log_p.append(unseen[0])
+        gold.append(unseen[1])
+    joined, right = torch.cat(log_p), torch.cat(gold)
+    return float((joined.argmax(1) == right).double().mean()), _error(joined, right)
+
+
+def _error(log_p: Tensor, gold: Tensor) -> float:
+    confidence, best = log_p.exp().max(1)
+    return expected_calibration_error(confidence.float(), best == gold)
+
+
+def _everyone(bundle: Bundle) -> Decisions:
+    """Decisions that make the annotator ask everybody."""
+    names = ["primary", *(["ngrams"] if bundle.ngrams else []), *(m.name for m in bundle.config.members)]
+    return Decisions(*[DecisionConfig(dict.fromkeys(names, 1.0))] * 2)
+
+
+def _recurrent(judged: Sequence[Judged]) -> list[Judged]:
+    """Without the n-grams, which know no other vocabularies."""
+    return [replace(t, labels={n: x for n, x in t.labels.items() if n != "ngrams"}) for t in judged]
+
+
+def _agreement(bundle: Bundle, vocabulary: Vocabulary) -> Agreement | None:
+    return ColumnTypeAnnotator(bundle, vocabulary).agreement
+
+
+def _text_temperature(bundle: Bundle, dev: Sequence[LabelledTable]) -> float:
+    """Temperature of labels scored as text: the head is made to know none of them."""
+    vocabulary = load_vocabulary("sotab82")
+    wordless = replace(bundle, config=replace(bundle.config, labels=(), members=()), agreement=None)
+    judged = judge(wordless, vocabulary, dev)
+    log_p, gold = _decided(judged, Decisions(), None)
+    return fit_temperature(log_p.float(), gold)
+
+
+def _clear(table: LabelledTable) -> LabelledTable:
+    """Without labels that contain technical types: they say nothing about those."""
+    return replace(table, labels=tuple(gold for gold in table.labels if gold.label not in AMBIGUOUS))
+
+
+def _as_labelled(example: Example) -> LabelledTable:
     columns = (
         Column(i, names[0] if names else None, values)
         for i, (names, values) in enumerate(zip(example.headers, example.columns, strict=True))
     )
-    return Table("generated", "generated", tuple(columns))
-
-
-def _error(logits: Tensor, label: Tensor) -> float:
-    confidence, best = logits.softmax(1).max(1)
-    return expected_calibration_error(confidence, best == label)
+    labels = (LabelledColumn(i, label, (label,)) for i, label in enumerate(example.labels) if label)
+    content = repr(example.columns)
+    return LabelledTable(Table(content, "generated", tuple(columns)), tuple(labels), "generated", "", None)
 
 
 def _half(table: LabelledTable) -> int:
-    name = table.host or table.table.name
-    return hashlib.sha256(name.encode()).digest()[0] % 2
+    return hashlib.sha256((table.host or table.table.name).encode()).digest()[0] % 2

@@ -29,7 +29,7 @@ from aegir_dspy.ontology.vocabulary import load_vocabulary
 from aegir_dspy.tables.context import ContextConfig, context_members
 from aegir_dspy.tables.serialize import SerializeConfig, serialize_column
 from aegir_dspy.tables.table import Column
-from aegir_dspy.training.column_types import Example
+from aegir_dspy.training.column_types import Example, theme_label
 from aegir_dspy.training.examples import AMBIGUOUS
 
 __all__ = ["train_ngrams"]
@@ -41,15 +41,22 @@ _GENERATED = 40  # most generated columns a technical type
 
 @dataclass(frozen=True)
 class _Columns:
-    """Labelled columns: their bags, their contexts' bags, labels, and which set they are from."""
+    """Labelled columns: their bags, their contexts' bags, labels, and the themes of their tables."""
 
     bags: list[Bag]
     contexts: list[Bag]
     labels: list[str]
+    themes: list[str]
 
 
-def train_ngrams(sotab: Sequence[Example], generated: Sequence[Example]) -> NgramSpecialist:
-    """Fit every label of ``schema``: the SOTAB types on `sotab`, the technical ones on `generated` too."""
+def train_ngrams(
+    sotab: Sequence[Example], generated: Sequence[Example], themes: Sequence[str] = ()
+) -> NgramSpecialist:
+    """Fit every label of ``schema``: the SOTAB types on `sotab`, the technical ones on `generated` too.
+
+    Args:
+        themes: labels such as ``theme:Book``, fitted on the columns of the tables whose theme is known.
+    """
     real = _columns(sotab, frozenset(load_vocabulary("sotab82").names), most=None)
     technical = [n for n in load_vocabulary("schema").names if n not in load_vocabulary("sotab82")]
     made = _columns(generated, frozenset(technical), most=_GENERATED)
@@ -58,17 +65,21 @@ def train_ngrams(sotab: Sequence[Example], generated: Sequence[Example]) -> Ngra
     rows = _matrix(real, own_idf, context_idf), _matrix(made, own_idf, context_idf)
     labels = load_vocabulary("schema").names
     fitted = [_fit(label, real.labels, made.labels, *rows) for label in labels]
+    known = np.array([theme != "" for theme in real.themes], dtype=np.bool_)
+    told = [theme_label(theme) for theme in real.themes if theme]
+    fitted += [_fit(theme, told, [], rows[0][known], None) for theme in themes]  # type: ignore[index]
     weights = np.stack([w for w, _ in fitted], 1)  # (own + context buckets, labels)
     own, own_scale = _int8(weights[:OWN_BUCKETS])
     context, context_scale = _int8(weights[OWN_BUCKETS:] * _CONTEXT_WEIGHT)
     bias = torch.tensor([b for _, b in fitted])
     idfs = torch.from_numpy(own_idf).float(), torch.from_numpy(context_idf).float()
-    return NgramSpecialist(labels, own, context, own_scale, context_scale, bias.float(), *idfs)
+    names = (*labels, *themes)
+    return NgramSpecialist(names, own, context, own_scale, context_scale, bias.float(), *idfs)
 
 
 def _columns(examples: Sequence[Example], wanted: frozenset[str], most: int | None) -> _Columns:
     """Labelled columns of some tables, at most `most` a label, in the context the annotator gives them."""
-    found, seen = _Columns([], [], []), Counter[str]()
+    found, seen = _Columns([], [], [], []), Counter[str]()
     for example in examples:
         chosen = [i for i, label in enumerate(example.labels) if label in wanted]
         chosen = [i for i in chosen if most is None or seen[example.labels[i]] < most]
@@ -83,6 +94,7 @@ def _columns(examples: Sequence[Example], wanted: frozenset[str], most: int | No
             found.bags.append(bags[i])
             found.contexts.append(merge([bags[j] for j in np.flatnonzero(members[i])]))
             found.labels.append(example.labels[i])
+            found.themes.append(example.theme)
     return found
 
 

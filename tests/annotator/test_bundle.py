@@ -9,7 +9,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from aegir_dspy.annotator.bundle import Bundle, BundleConfig, load_bundle, save_bundle
+from aegir_dspy.annotator.bundle import Bundle, BundleConfig, MemberConfig, load_bundle, save_bundle
+from aegir_dspy.annotator.decision import DecisionConfig, Decisions
 from aegir_dspy.errors import CheckpointError, InputError
 from aegir_dspy.rwkv import Engine
 from aegir_dspy.tables.serialize import SerializeConfig
@@ -25,16 +26,25 @@ def rewritten(source: Path, target: Path, change: Callable[[dict, dict], None]) 
     return target
 
 
+HALF = DecisionConfig({"primary": 0.5, "ngrams": 2.0}, {"primary": 1.0}, 0.1, 0.2, 0.3, 1.5)
+
+
 def test_what_is_saved_is_loaded(bundle: Bundle, tmp_path: Path) -> None:
     config = BundleConfig(
-        bundle.config.labels, SerializeConfig(value_bytes=9), {"schema": 1.5, "": 2.0}, 0.7, 0.4, context=3
+        bundle.config.labels,
+        SerializeConfig(value_bytes=9),
+        {"schema": Decisions(HALF, HALF), "": Decisions()},
+        0.7,
+        0.4,
+        context=3,
+        members=(MemberConfig("places", "what it is for", "places.safetensors", "0" * 64),),
     )
     sha256 = save_bundle(tmp_path / "w.safetensors", bundle.model, bundle.head, config)
     loaded = load_bundle(tmp_path / "w.safetensors")
     assert loaded.config == config
     assert loaded.sha256 == sha256
-    assert (config.temperature("schema"), config.temperature("mine")) == (1.5, 2.0)
-    assert BundleConfig(("a",)).temperature("mine") == 1.0
+    assert (config.decision("schema").first, config.decision("mine")) == (HALF, Decisions())
+    assert BundleConfig(("a",)).decision("mine") == Decisions()
     for name, tensor in loaded.model.state_dict().items():
         assert torch.equal(tensor, bundle.model.state_dict()[name]), name
     assert torch.equal(loaded.head.classify.weight, bundle.head.classify.weight)

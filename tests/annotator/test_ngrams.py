@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegir_dspy.annotator.bundle import load_bundle, save_bundle
+from aegir_dspy.annotator.decision import DecisionConfig, Decisions
 from aegir_dspy.annotator.ngrams import CONTEXT_BUCKETS, OWN_BUCKETS, bag_of, features, merge
 from aegir_dspy.annotator.types import ColumnTypeAnnotator
 from aegir_dspy.ontology import load_vocabulary
@@ -81,13 +82,15 @@ def test_it_survives_the_file_and_counts_only_by_its_share(trained, bundle, tmp_
     table = Table("t", "t", (Column(0, None, ("a@b.org", "c@d.org")), Column(1, None, ("2020-01-01",))))
     scores = {}
     for share in (0.0, 50.0):
-        config = replace(bundle.config, ngram_share={"sotab82": share})
+        decision = DecisionConfig({"primary": 1.0, "ngrams": share})
+        config = replace(bundle.config, decisions={"sotab82": Decisions(decision, decision)})
         save_bundle(path, bundle.model, bundle.head, config, trained)
         loaded = load_bundle(path)
         assert loaded.ngrams is not None and torch.equal(loaded.ngrams.own, trained.own)
         annotator = ColumnTypeAnnotator(loaded, load_vocabulary("sotab82"))
         scores[share] = annotator.scores([table]).logits
-        assert ColumnTypeAnnotator(loaded, load_vocabulary("dbpedia")).has_ngrams is False
+        other = ColumnTypeAnnotator(loaded, load_vocabulary("dbpedia"))
+        assert "ngrams" not in other.consult(other.sheet([table])).labels
     assert not torch.allclose(scores[0.0], scores[50.0])
     names = load_vocabulary("sotab82").names
     assert [names[i] for i in scores[50.0].argmax(1).tolist()] == ["email", "Date"]

@@ -1,0 +1,52 @@
+"""What was said of the columns of some tables, by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from aegir_dspy.annotator.reader import Opinion
+
+__all__ = ["NGRAMS", "PRIMARY", "Consultation"]
+
+PRIMARY, NGRAMS = "primary", "ngrams"
+
+
+@dataclass(frozen=True)
+class Consultation:
+    """Opinions on C columns.
+
+    Attributes:
+        labels: by member, (C, L) log-probabilities (the n-grams: margins); zero where it was not asked.
+        themes: by member, (C, T).
+        asked: (C,) bool: columns about which the members beside primary and n-grams were asked.
+        read: (C,) bytes read for each column.
+    """
+
+    labels: Mapping[str, Tensor]
+    themes: Mapping[str, Tensor]
+    asked: Tensor
+    read: Tensor
+
+    @classmethod
+    def of(
+        cls, primary: Opinion, ngram_labels: Tensor | None, ngram_themes: Tensor | None, asked: Tensor
+    ) -> Consultation:
+        """The opinions of the primary and, if there are any, of the n-grams."""
+        labels, themes = {PRIMARY: primary.labels}, {PRIMARY: primary.themes}
+        if ngram_labels is not None and ngram_themes is not None:
+            labels[NGRAMS] = ngram_labels
+            if ngram_themes.shape == primary.themes.shape:
+                themes[NGRAMS] = ngram_themes
+        return cls(labels, themes, asked, primary.read)
+
+    def joined(self, name: str, opinion: Opinion, asked: Tensor) -> Consultation:
+        """With another member's opinion on the columns it was asked about."""
+        labels = {**self.labels, name: opinion.labels}
+        return Consultation(labels, self.themes, asked, self.read + opinion.read)
+
+    def part(self, span: slice) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Labels and themes of the columns of one table."""
+        return {n: x[span] for n, x in self.labels.items()}, {n: x[span] for n, x in self.themes.items()}
