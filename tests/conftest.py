@@ -12,7 +12,7 @@ from hypothesis import settings
 from aegir_dspy.annotator.bundle import Bundle, BundleConfig, load_bundle, save_bundle
 from aegir_dspy.annotator.head import ColumnHead
 from aegir_dspy.ontology import load_vocabulary
-from aegir_dspy.rwkv import RWKV7, Geometry
+from aegir_dspy.rwkv import RWKV7, Geometry, save_weights
 from aegir_dspy.rwkv.initialize import initialize
 from aegir_dspy.tables import Table
 from aegir_dspy.tables.table import Column
@@ -70,6 +70,22 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def bundle(bundle_path: Path) -> Bundle:
     return load_bundle(bundle_path)
+
+
+def write_weights(path: Path, seed: int = 0, width: int = 32) -> Path:
+    """A random language model that passes on what it has read, as the training's start does not."""
+    model = initialize(RWKV7(Geometry.small(2, width, head_size=16)), seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    save_weights(path, model.state_dict(), {}, torch.float32)
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_weights() -> Callable[..., Path]:
+    return write_weights
 
 
 @pytest.fixture(scope="session")

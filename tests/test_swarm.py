@@ -108,6 +108,34 @@ def test_the_program_as_dspy_sees_it(swarm: Swarm) -> None:
     assert [name for name, _ in Program().named_predictors()] == ["swarm.primary", "ask"]
 
 
+def test_a_nested_swarm_keeps_its_settings(
+    bundle_path: Path, make_bundle: Callable[..., Path], tables: list[Table], tmp_path: Path
+) -> None:
+    class Outer(dspy.Module):
+        def __init__(self, checkpoint: Path, **fields: Any) -> None:
+            super().__init__()
+            self.parts = {"swarm": Swarm(checkpoint=str(checkpoint), **fields)}
+
+    outer = Outer(bundle_path, vocabulary=MINE, context=3, abstain_below=0.1)
+    outer.save(tmp_path / "outer.json")
+    for weights in (bundle_path, make_bundle(tmp_path / "other.safetensors", seed=1)):
+        loaded = Outer(weights)
+        loaded.load(tmp_path / "outer.json")
+        swarm = loaded.parts["swarm"]
+        assert (swarm.config.context, swarm.config.abstain_below, swarm.vocabulary) == (3, 0.1, MINE)
+        assert document(swarm(tables=tables[:1])) == document(outer.parts["swarm"](tables=tables[:1]))
+
+
+def test_every_column_is_in_the_trace_of_the_primary(swarm: Swarm, tables: list[Table]) -> None:
+    with dspy.context(trace=[]):
+        out = swarm(tables=tables[:2])
+        trace = list(dspy.settings.trace)
+    assert {id(entry[0]) for entry in trace} == {id(swarm.primary)}
+    assert [entry[2].type for entry in trace] == [c.type for t in out.annotations for c in t.columns]
+    assert trace[0][1] == {"column": "name: Ann: Bob: Cem", "context": "price, mail, day"}
+    assert set(trace[0][1]) == set(swarm.primary.signature.input_fields)
+
+
 def test_copies_share_the_weights_and_answer_alike(swarm: Swarm, tables: list[Table]) -> None:
     for copy in (swarm.deepcopy(), swarm.reset_copy()):
         assert copy._annotator.bundle.model is swarm._annotator.bundle.model
