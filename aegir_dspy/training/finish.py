@@ -18,7 +18,14 @@ from aegir_dspy.ontology.vocabulary import load_vocabulary
 from aegir_dspy.tables.table import Table
 from aegir_dspy.training.average import average
 from aegir_dspy.training.calibrate import calibrate
-from aegir_dspy.training.column_types import Example, TypesConfig, TypesModel, train_types
+from aegir_dspy.training.column_types import (
+    THEME_GROUP,
+    Example,
+    TypesConfig,
+    TypesModel,
+    theme_label,
+    train_types,
+)
 from aegir_dspy.training.datasets import LabelledTable
 from aegir_dspy.training.examples import gather_examples, generated_examples
 from aegir_dspy.training.ngrams import train_ngrams
@@ -94,12 +101,14 @@ def _finish(bundle: Bundle, data: Path, out: Path, about: Mapping[str, Any]) -> 
 
 
 def label_sets(examples: Mapping[str, tuple[Sequence[Example], float]]) -> dict[str, list[str]]:
-    """All labels by set: the shipped vocabularies whole, others as they occur in the examples."""
+    """All labels by set: the shipped vocabularies whole, others and themes as they occur in the examples."""
     sets = {name: dict.fromkeys(load_vocabulary(name).names) for name in _VOCABULARIES}
     for tables, _ in examples.values():
         for example in tables:
             own = sets.setdefault(example.group, {})
             own.update(dict.fromkeys(label for label in example.labels if label))
+    themes = {theme_label(e.theme) for tables, _ in examples.values() for e in tables if e.theme}
+    sets[THEME_GROUP] = dict.fromkeys(sorted(themes))
     return {name: list(labels) for name, labels in sets.items()}
 
 
