@@ -8,9 +8,10 @@ predictors, hence they are loaded first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from dspy.predict.parameter import Parameter
 
@@ -19,6 +20,7 @@ from aegir_dspy.annotator.bundle import Bundle, default_bundle, load_bundle
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.errors import CheckpointError, InputError
 from aegir_dspy.latent import FusionMode
+from aegir_dspy.latent.store import StateStore
 from aegir_dspy.ontology.vocabulary import VOCABULARIES, Label, Vocabulary, load_vocabulary
 from aegir_dspy.tables.context import ContextConfig
 
@@ -39,6 +41,8 @@ class SwarmConfig:
         context: how many context columns inform a target; 0 reads every column alone.
         abstain_below: confidence under which no type is given; None for the checkpoint's own threshold.
         max_agents: most columns read at once; bounds memory, does not change the result.
+        store: folder in which what was read is kept, see `aegir_dspy.latent.StateStore`; what is in there is
+            not read again. None for no such folder. Does not change the result, and is not saved.
     """
 
     vocabulary: str | Vocabulary = "schema"
@@ -47,6 +51,7 @@ class SwarmConfig:
     context: int = 8
     abstain_below: float | None = None
     max_agents: int = 512
+    store: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.context < 0 or self.max_agents < 1:
@@ -55,19 +60,35 @@ class SwarmConfig:
             )
 
 
-class TableSettings(Parameter):  # type: ignore[misc]
+class _Settings(Parameter):  # type: ignore[misc]
+    """Attributes are replaced and never changed, so copies may share them."""
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return copy(self)
+
+    def reset(self) -> None:
+        """Nothing that is learned."""
+
+
+class TableSettings(_Settings):
     """Configuration and annotator of a swarm for tables.
 
     Raises:
         VocabularyError, CheckpointError: the vocabulary or the weights cannot be used.
+        InputError: the store's folder cannot be.
     """
 
     def __init__(self, config: SwarmConfig) -> None:
         self._set(config, _bundle(config))
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
-        """The configuration, and the checkpoint's hash; never weights."""
-        return {"config": _saved(self.config), "checkpoint_sha256": self.annotator.bundle.sha256}
+        """The configuration, the checkpoint's hash and the names of its specialists; never weights."""
+        bundle = self.annotator.bundle
+        return {
+            "config": _saved(self.config),
+            "checkpoint_sha256": bundle.sha256,
+            "specialists": _members(bundle),
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Inverse of `dump_state`, on the device of this swarm.
@@ -76,13 +97,20 @@ class TableSettings(Parameter):  # type: ignore[misc]
 
         Raises:
             CheckpointError: the weights are not the ones saved with.
-            InputError: the state is not one of a swarm for tables.
+            InputError: the state is not one of a swarm for tables, or of one with other specialists.
         """
         config, expected = _restored_config(state)
+        found, known = state.get("specialists", []), _members(self.annotator.bundle)
+        if found != known:
+            raise InputError(
+                f"expected the state of a swarm with the specialists {known}, found one with {found}: "
+                f"make Swarm(checkpoint={config.checkpoint!r}) and load into that"
+            )
         bundle, own = self.annotator.bundle, self.annotator.bundle.sha256 == expected
         config = replace(
             config,
             device=self.config.device,
+            store=self.config.store,
             checkpoint=self.config.checkpoint if own else config.checkpoint,
         )
         if not own:
@@ -94,9 +122,6 @@ class TableSettings(Parameter):  # type: ignore[misc]
             )
         self._set(config, bundle)
 
-    def reset(self) -> None:
-        """Nothing that is learned."""
-
     def _set(self, config: SwarmConfig, bundle: Bundle) -> None:
         self.config = config
         self.annotator = ColumnTypeAnnotator(
@@ -105,10 +130,11 @@ class TableSettings(Parameter):  # type: ignore[misc]
             AnnotatorConfig(
                 ContextConfig(columns=config.context), config.abstain_below, columns_at_once=config.max_agents
             ),
+            None if config.store is None else StateStore(config.store),
         )
 
 
-class ShardSettings(Parameter):  # type: ignore[misc]
+class ShardSettings(_Settings):
     """How a swarm with a signature of its own shares out and fuses.
 
     Args:
@@ -154,8 +180,9 @@ class ShardSettings(Parameter):  # type: ignore[misc]
             )
         self.fusion = fusion
 
-    def reset(self) -> None:
-        """Nothing that is learned."""
+
+def _members(bundle: Bundle) -> list[str]:
+    return [member.name for member in bundle.config.members]
 
 
 def _bundle(config: SwarmConfig) -> Bundle:
@@ -174,7 +201,9 @@ def _saved(config: SwarmConfig) -> dict[str, Any]:
     if vocabulary not in VOCABULARIES:
         vocabulary = asdict(_vocabulary(vocabulary))
     checkpoint = None if config.checkpoint is None else str(Path(config.checkpoint).absolute())
-    return {**asdict(config), "vocabulary": vocabulary, "checkpoint": checkpoint}
+    saved = {**asdict(config), "vocabulary": vocabulary, "checkpoint": checkpoint}
+    del saved["store"]  # a folder of this machine
+    return saved
 
 
 def _restored_config(saved: Any) -> tuple[SwarmConfig, str]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import dspy
 
 from aegir_dspy.adapters.dspy_lm import default_instructions
 from aegir_dspy.annotator.bundle import DEFAULT_FILE
 from aegir_dspy.errors import InputError, StateError
+from aegir_dspy.latent import AlignmentProjection
 from aegir_dspy.rwkv import State
 from aegir_dspy.specialist import Primary, Source, Specialist
 
 __all__ = ["Alignments", "read_shards", "swarm_predictors"]
 
-Alignments = Mapping[str, Callable[[State], State]]
+Align: TypeAlias = Callable[[State], State]
+Alignments: TypeAlias = Mapping[str, AlignmentProjection | Align]
 
 
 def swarm_predictors(
@@ -137,13 +139,14 @@ def _part_field(specialist: Specialist, others: set[str]) -> tuple[str, list[str
     return own[0], [name for name in names if name in others]
 
 
-def _alignment(specialist: Specialist, primary: Primary, alignments: Alignments) -> Callable[[State], State]:
+def _alignment(specialist: Specialist, primary: Primary, alignments: Alignments) -> Align:
     """What makes a specialist's states the primary's. Raises StateError, with the remedy, for nothing."""
     sha256 = specialist.checkpoint.sha256
     if specialist.identity == primary.identity:
         return lambda state: state
     if sha256 in alignments:
-        return alignments[sha256]
+        found = alignments[sha256]
+        return found.align if isinstance(found, AlignmentProjection) else found
     try:
         primary.identity.require(specialist.identity)
     except StateError as error:

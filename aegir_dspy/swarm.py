@@ -75,8 +75,8 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         primary: a `Primary`, or the checkpoint that answers; by default the weights that ship.
         specialists: `Specialist`s, or checkpoints that read; by default one with the primary's.
         fusion: how their states become one, see `aegir_dspy.latent.fuse`.
-        alignments: sha256 of a checkpoint → callable that maps its states to the primary's, for specialists
-            with other weights than the primary (`aegir_dspy.latent.AlignmentProjection`).
+        alignments: sha256 of a checkpoint → `aegir_dspy.latent.AlignmentProjection`, or any function, that
+            makes its states the primary's; for specialists with other weights.
         config: see `SwarmConfig`; keyword arguments replace single fields of it.
 
     Raises:
@@ -209,9 +209,10 @@ class Swarm(dspy.Module):  # type: ignore[misc]
 
     def _record(self, annotation: TableAnnotation) -> None:
         """Show every column in DSPy's trace: what a predictor was given, and what the swarm made of it."""
+        asked = [self.specialists[name] for name in self._annotator.members if name in self.specialists]
         for column in annotation.columns:
             inputs, answer = _evidence_fields(column), dspy.Prediction(type=column.type)
-            for predictor in (*self.specialists.values(), self.primary):
+            for predictor in (*asked, self.primary):
                 record_call(predictor, inputs, answer)
 
     def _usage(self, annotations: Sequence[TableAnnotation], tokens: int, seconds: float) -> Usage:
@@ -227,8 +228,11 @@ def annotator_roles(annotator: ColumnTypeAnnotator) -> list[tuple[str, str]]:
 
     The instructions differ from each other: DSPy's optimizers tell predictors apart by them.
     """
-    vocabulary = annotator.vocabulary.name
-    return [("primary", f"Say which type of the vocabulary {vocabulary} the values of the column are of.")]
+    say = "Say which type the values of a column are of."
+    members = [
+        (m.name, f"{say} As the specialist {m.name}: {m.role}") for m in annotator.bundle.config.members
+    ]
+    return [*members, ("primary", f"{say} As the primary, from what the specialists hand over.")]
 
 
 def _table_predictors(annotator: ColumnTypeAnnotator) -> tuple[dict[str, dspy.Predict], dspy.Predict]:

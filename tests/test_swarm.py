@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 
 import aegir_dspy
 from aegir_dspy import Swarm, SwarmConfig, Table, TableSet, Vocabulary
+from aegir_dspy.annotator.bundle import Bundle, MemberConfig
+from aegir_dspy.annotator.types import ColumnTypeAnnotator
 from aegir_dspy.errors import CheckpointError, FailureRecord, InputError
-from aegir_dspy.ontology import Label
+from aegir_dspy.ontology import Label, load_vocabulary
 from aegir_dspy.report.document import result_document
+from aegir_dspy.swarm import annotator_roles
 
 MINE = Vocabulary(
     "mine", (Label("Person/name", "https://example.org/name", "who", ("Ann",), ("n",)), Label("b"))
@@ -134,6 +138,25 @@ def test_every_column_is_in_the_trace_of_the_primary(swarm: Swarm, tables: list[
     assert [entry[2].type for entry in trace] == [c.type for t in out.annotations for c in t.columns]
     assert trace[0][1] == {"column": "name: Ann: Bob: Cem", "context": "price, mail, day"}
     assert set(trace[0][1]) == set(swarm.primary.signature.input_fields)
+
+
+def test_states_of_swarms_with_other_specialists_are_refused(swarm: Swarm) -> None:
+    state = swarm.dump_state()
+    state["settings"]["specialists"] = ["ngrams"]
+    with pytest.raises(
+        InputError, match=r"with the specialists \[\], found one with \['ngrams'\]: make Swarm"
+    ):
+        swarm.deepcopy().load_state(state)
+
+
+def test_roles_are_those_of_the_members(bundle: Bundle) -> None:
+    members = (MemberConfig("a", "backward", "a.safetensors", ""), MemberConfig("b", "places", "b", ""))
+    config = replace(bundle.config, members=members)
+    annotator = ColumnTypeAnnotator(replace(bundle, config=config), load_vocabulary("schema"))
+    roles = annotator_roles(annotator)
+    assert [name for name, _ in roles] == ["a", "b", "primary"]
+    assert len({text for _, text in roles}) == 3
+    assert "backward" in roles[0][1]
 
 
 def test_copies_share_the_weights_and_answer_alike(swarm: Swarm, tables: list[Table]) -> None:

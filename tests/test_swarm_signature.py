@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import runpy
+from pathlib import Path
 from typing import Literal
 
 import dspy
@@ -12,6 +14,8 @@ import torch
 import aegir_dspy as aegir
 from aegir_dspy import Primary, Specialist, State, fuse
 from aegir_dspy.errors import InputError, StateError
+from aegir_dspy.latent import AlignmentProjection
+from aegir_dspy.latent.fusion import side_by_side
 from aegir_dspy.rwkv.checkpoint import file_sha256
 from aegir_dspy.rwkv.state import zero_tensors
 
@@ -106,6 +110,37 @@ def test_states_of_other_models_are_aligned_on_the_way(weights, others, make_wei
     swarm.settings.alignments = dict.fromkeys(hashes, lambda state: state)
     with pytest.raises(StateError, match="expected a state with"):
         swarm(notes=["one", "two", "three"], question="?")
+
+
+def test_a_fitted_projection_aligns(weights, make_weights, tmp_path):
+    wide = make_weights(tmp_path / "wide.safetensors", 2, width=64)
+    reader, primary = Specialist(checkpoint=wide), Primary("question -> answer", checkpoint=weights)
+    texts = [f"document\x1f{i * 7919 % 1000}\x1d" for i in range(20)]
+    pairs = [one.checkpoint.engine.read(texts) for one in (reader, primary)]
+    projection = AlignmentProjection(reader.identity, primary.identity, rank=8).fit(
+        *(side_by_side([state.tensors for state in states]) for states in pairs)
+    )
+    swarm = aegir.Swarm(
+        "documents: list[str], question -> answer",
+        primary=primary,
+        specialists=[reader],
+        shard="documents",
+        alignments={reader.checkpoint.sha256: projection},
+    )
+    out = swarm(documents=["one", "two"], question="?")
+    assert out.latent.identity == primary.identity
+    expected = fuse([projection.align(read.latent) for read in reader.read_many(["one", "two"])])
+    assert torch.allclose(out.latent.tensors.kv, expected.tensors.kv, atol=1e-5)
+    assert swarm.deepcopy().settings.alignments[reader.checkpoint.sha256] is projection
+
+
+def test_the_example_runs(weights, tmp_path, monkeypatch, capsys):
+    files = [tmp_path / f"{i}.txt" for i in range(3)]
+    for file in files:
+        file.write_text(f"This is {file.name}.")
+    monkeypatch.setattr("sys.argv", ["documents_question.py", str(weights), "Which?", *map(str, files)])
+    runpy.run_path(str(Path(__file__).parents[1] / "examples" / "documents_question.py"), run_name="__main__")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("3 documents, ")
 
 
 def test_every_part_is_read_once_in_one_batch_a_specialist(weights, monkeypatch):
