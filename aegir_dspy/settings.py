@@ -7,11 +7,12 @@ predictors, hence they are loaded first.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from dspy.predict.parameter import Parameter
 
@@ -19,7 +20,7 @@ from aegir_dspy._version import __version__
 from aegir_dspy.annotator.bundle import Bundle, default_bundle, load_bundle
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.errors import CheckpointError, InputError
-from aegir_dspy.latent import FusionMode
+from aegir_dspy.latent import FusionMode, RWKVStateFusion
 from aegir_dspy.latent.store import StateStore
 from aegir_dspy.ontology.vocabulary import VOCABULARIES, Label, Vocabulary, load_vocabulary
 from aegir_dspy.tables.context import ContextConfig
@@ -140,7 +141,7 @@ class ShardSettings(_Settings):
     Args:
         shard: the input whose elements specialists read.
         specialists: their names.
-        fusion: how their states become one.
+        fusion: how their states become one. Of a trained fusion the hash is saved.
         alignments: hash of a checkpoint → what maps its states to those of the primary. Not saved.
     """
 
@@ -148,11 +149,11 @@ class ShardSettings(_Settings):
         self,
         shard: str,
         specialists: Sequence[str],
-        fusion: FusionMode,
+        fusion: FusionMode | RWKVStateFusion,
         alignments: Mapping[str, Any],
     ) -> None:
         self.shard, self.specialists = shard, list(specialists)
-        self.fusion: FusionMode = fusion
+        self.fusion: FusionMode | RWKVStateFusion = fusion
         self.alignments = dict(alignments)
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
@@ -160,7 +161,7 @@ class ShardSettings(_Settings):
         return {
             "shard": self.shard,
             "specialists": self.specialists,
-            "fusion": self.fusion,
+            "fusion": _fusion_name(self.fusion),
             "alignments": sorted(self.alignments),
         }
 
@@ -178,7 +179,23 @@ class ShardSettings(_Settings):
             raise InputError(
                 f"expected alignments of the checkpoints {missing}, found none: pass Swarm(alignments=...)"
             )
-        self.fusion = fusion
+        if fusion in get_args(FusionMode):
+            self.fusion = fusion
+        elif fusion != _fusion_name(self.fusion):
+            raise InputError(
+                f"expected the fusion {fusion} this swarm was saved with, found {_fusion_name(self.fusion)}: "
+                "pass Swarm(fusion=...) that one"
+            )
+
+
+def _fusion_name(fusion: FusionMode | RWKVStateFusion) -> str:
+    """The mode; of a module with its configuration and what it has learned."""
+    if isinstance(fusion, str):
+        return fusion
+    sha256 = hashlib.sha256(repr(fusion.config).encode())
+    for name, tensor in sorted(fusion.state_dict().items()):
+        sha256.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return f"{fusion.config.mode}@{sha256.hexdigest()}"
 
 
 def _members(bundle: Bundle) -> list[str]:

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import dspy
+import torch
 
 from aegir_dspy.adapters.dspy_lm import Checkpoint, CompactAdapter, default_instructions
 from aegir_dspy.errors import InputError
-from aegir_dspy.latent import FusionMode
+from aegir_dspy.latent import FusionMode, RWKVStateFusion
 from aegir_dspy.latent import fuse as fuse_states
+from aegir_dspy.latent.fusion import side_by_side
 from aegir_dspy.rwkv import Engine, Identity, State
 
 __all__ = ["LatentPrediction", "Primary", "Specialist", "fuse", "record_call", "state_of"]
@@ -279,14 +281,25 @@ class Specialist(_LocalPredict):
             return LatentPrediction(super().forward(lm=lm, config=config, **inputs), latent=state)
 
 
-def fuse(items: Sequence[State | dspy.Prediction], mode: FusionMode = "sqrt") -> State:
+def fuse(items: Sequence[State | dspy.Prediction], mode: FusionMode | RWKVStateFusion = "sqrt") -> State:
     """One state from several states, or from predictions that carry one; the order does not matter.
+
+    Args:
+        mode: a parameter-free mode, or a trained fusion.
 
     Raises:
         StateError: nothing to fuse, or states of different models.
         InputError: neither a state nor a prediction that carries one.
     """
-    return fuse_states([state_of(item) for item in items], mode)
+    states = [state_of(item) for item in items]
+    if isinstance(mode, str):
+        return fuse_states(states, mode)
+    plain = fuse_states(states)  # refuses what does not belong together
+    ordered = sorted(states, key=lambda state: state.digest)
+    members = torch.ones(1, len(ordered), dtype=torch.bool)
+    with torch.no_grad():
+        tensors = mode(side_by_side([state.tensors for state in ordered]), members)
+    return State(tensors, plain.identity, plain.tokens)
 
 
 def state_of(item: State | dspy.Prediction) -> State:

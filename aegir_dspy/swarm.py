@@ -23,7 +23,7 @@ from aegir_dspy._version import __version__
 from aegir_dspy.annotator.annotation import ColumnAnnotation, TableAnnotation
 from aegir_dspy.annotator.types import ColumnTypeAnnotator
 from aegir_dspy.errors import FailureRecord, InputError
-from aegir_dspy.latent import FusionMode
+from aegir_dspy.latent import FusionMode, RWKVStateFusion
 from aegir_dspy.ontology.vocabulary import Vocabulary
 from aegir_dspy.settings import FOREIGN, ShardSettings, SwarmConfig, TableSettings
 from aegir_dspy.shards import Alignments, read_shards, swarm_predictors
@@ -74,7 +74,7 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         shard: the list-valued input that specialists read, one element each.
         primary: a `Primary`, or the checkpoint that answers; by default the weights that ship.
         specialists: `Specialist`s, or checkpoints that read; by default one with the primary's.
-        fusion: how their states become one, see `aegir_dspy.latent.fuse`.
+        fusion: how their states become one, see `aegir_dspy.fuse`.
         alignments: sha256 of a checkpoint → `aegir_dspy.latent.AlignmentProjection`, or any function, that
             makes its states the primary's; for specialists with other weights.
         config: see `SwarmConfig`; keyword arguments replace single fields of it.
@@ -91,7 +91,7 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         shard: str | None = None,
         primary: Primary | Source | None = None,
         specialists: Sequence[Specialist | Source] = (),
-        fusion: FusionMode = "sqrt",
+        fusion: FusionMode | RWKVStateFusion = "sqrt",
         alignments: Alignments | None = None,
         config: SwarmConfig | None = None,
         **fields: Any,

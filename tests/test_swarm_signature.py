@@ -14,7 +14,7 @@ import torch
 import aegir_dspy as aegir
 from aegir_dspy import Primary, Specialist, State, fuse
 from aegir_dspy.errors import InputError, StateError
-from aegir_dspy.latent import AlignmentProjection
+from aegir_dspy.latent import AlignmentProjection, FusionConfig, RWKVStateFusion
 from aegir_dspy.latent.fusion import side_by_side
 from aegir_dspy.rwkv.checkpoint import file_sha256
 from aegir_dspy.rwkv.state import zero_tensors
@@ -247,6 +247,27 @@ def test_a_nested_swarm_is_saved_with_its_checkpoints(weights, others, tmp_path)
     alone = aegir.Swarm(Sort, primary=weights, shard="examples", specialists=[weights])
     alone.load_state(outer.swarm.dump_state())
     assert alone(**ask).latent.digest == outer.swarm(**ask).latent.digest
+
+
+def test_a_trained_fusion_is_used_and_told_apart(weights):
+    geometry = Primary("q -> a", checkpoint=weights).identity.geometry
+    fusions = [RWKVStateFusion(FusionConfig("weighted_sum", seed=seed), geometry) for seed in (0, 0, 1)]
+    with torch.no_grad():
+        for fusion in fusions[1:]:
+            for parameter in fusion.parameters():
+                parameter.add_(0.5)
+    swarms = [aegir.Swarm(Sort, primary=weights, shard="examples", fusion=f) for f in ("sqrt", *fusions)]
+    ask = {"examples": ["Oslo", "Rome", "Bonn"], "value": "v"}
+    digests = [swarm(**ask).latent.digest for swarm in swarms]
+    assert len({digests[0], digests[2], digests[3]}) == 3
+    read = swarms[2].specialists["reader"].read_many(["Bonn", "Oslo", "Rome"])
+    assert fuse(read, fusions[1]).digest == digests[2] == fuse(read[::-1], fusions[1]).digest
+    states = [swarm.dump_state() for swarm in swarms]
+    assert len({state["settings"]["fusion"] for state in states}) == 4
+    for swarm, state in zip(swarms, states, strict=True):
+        swarm.load_state(state)
+    with pytest.raises(InputError, match=r"expected the fusion weighted_sum@.*pass Swarm\(fusion=\.\.\.\)"):
+        swarms[1].load_state(states[2])
 
 
 def test_the_state_of_another_swarm_is_refused(weights, others):
