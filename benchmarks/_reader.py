@@ -1,9 +1,12 @@
-"""Reading columns in other ways than the annotator does, with the same weights: what `cta.py` compares."""
+"""Reading columns in other ways than the annotator does, with the same weights.
+
+What `cta.py` and `fusion.py` compare.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,17 +14,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aegir_dspy.annotator.bundle import Bundle
+from aegir_dspy.annotator.head import ColumnHead
 from aegir_dspy.annotator.text_scores import verbalise
 from aegir_dspy.errors import InputError
+from aegir_dspy.latent.affine import AffineMaps
 from aegir_dspy.latent.fusion import FusionMode, fuse_tensors
-from aegir_dspy.latent.specialist import FrozenSpecialist
+from aegir_dspy.latent.specialist import FrozenSpecialist, Reading
+from aegir_dspy.rwkv.state import StateTensors
 from aegir_dspy.tables.context import ContextConfig, context_members
 from aegir_dspy.tables.serialize import ANSWER_END, serialize_column
 from aegir_dspy.tables.table import Table
 
-__all__ = ["Answers", "Columns", "Reader"]
+__all__ = ["Answers", "Columns", "Fuse", "Reader", "partners"]
 
 Answers = Sequence[str | None]
+Fuse = Callable[[StateTensors, Tensor, AffineMaps | None], StateTensors]  # states, members (M, N), maps
 
 
 class Columns:
@@ -46,7 +53,7 @@ class Columns:
         most = ContextConfig(columns=min(ContextConfig().columns, bundle.config.context))
         self.right, self.wrong = np.zeros((2, len(self.pieces), len(self.pieces)), dtype=np.bool_)
         for span, pieces, other in zip(
-            self.spans, own, _partners(list(map(len, own)), hosts, seed), strict=True
+            self.spans, own, partners(list(map(len, own)), hosts, seed), strict=True
         ):
             block = slice(span.start, span.stop)
             self.right[block, block] = context_members(pieces, most) & readable[block]
@@ -60,7 +67,7 @@ class Columns:
         return found
 
 
-def _partners(widths: Sequence[int], hosts: Sequence[str | None], seed: int) -> Iterator[int]:
+def partners(widths: Sequence[int], hosts: Sequence[str | None], seed: int) -> Iterator[int]:
     """For each table, the one of another host that is most like it in width; ties by lot."""
     rng = random.Random(seed)
     for width, host in zip(widths, hosts, strict=True):
@@ -82,9 +89,9 @@ class Reader:
     def in_order(self, columns: Columns, rng: random.Random | None = None) -> Tensor:
         """One pass over each table, the label asked where each column ends; file order without `rng`."""
         orders = [rng.sample(span, len(span)) if rng else list(span) for span in columns.spans]
-        read = self._streams([[columns.pieces[i] for i in order] for order in orders])
+        read = self.streams([[columns.pieces[i] for i in order] for order in orders])
         back = torch.tensor([i for order in orders for i in order]).argsort()
-        return self._answer(torch.stack([features for stream in read for features in stream])[back])
+        return self.probabilities(torch.stack([features for stream in read for features in stream])[back])
 
     def after_columns(self, columns: Columns, targets: Sequence[int]) -> Tensor:
         """(targets, labels): each after its context columns, concatenated."""
@@ -99,7 +106,7 @@ class Reader:
 
     def alone(self, columns: Columns) -> Tensor:
         """Every column from the zero state."""
-        return self._answer(self.specialist.read(columns.pieces).features)
+        return self.probabilities(self.specialist.read(columns.pieces).features)
 
     def fused(self, columns: Columns, members: NDArray[np.bool_], mode: FusionMode) -> Tensor:
         """Every column from the fused states of its members (C, C)."""
@@ -109,7 +116,29 @@ class Reader:
             used = joined[rows].any(0).nonzero().flatten()
             start = fuse_tensors(first.states.select(used), joined[rows][:, used], mode)
             features[rows] = self.specialist.read([columns.pieces[i] for i in rows.tolist()], start).features
-        return self._answer(features)
+        return self.probabilities(features)
+
+    def last(self, streams: Sequence[Sequence[bytes]]) -> Tensor:
+        """(S, 2·D) features of the last of two and more pieces of each stream, read after the others."""
+        start = self.specialist.read([b"".join(stream[:-1]) for stream in streams]).states
+        return self.specialist.read([stream[-1] for stream in streams], start).features
+
+    def from_context(
+        self, pieces: Sequence[bytes], context: Sequence[Sequence[int]], first: Reading, fuse: Fuse
+    ) -> Tensor:
+        """(T, 2·D): each piece from the fused states of its context, rows of `first` in their order."""
+        features = []
+        for rows in torch.split(torch.arange(len(pieces)), 128):
+            used = sorted({i for row in rows.tolist() for i in context[row]})
+            place = {i: number for number, i in enumerate(used)}
+            members = torch.zeros(len(rows), len(used), dtype=torch.bool)
+            for number, row in enumerate(rows.tolist()):
+                members[number, [place[i] for i in context[row]]] = True
+            with torch.inference_mode():
+                maps = first.maps.select(used) if first.maps else None
+                start = fuse(first.states.select(used), members, maps)
+            features.append(self.specialist.read([pieces[row] for row in rows.tolist()], start).features)
+        return torch.cat(features)
 
     def best(self, probabilities: Tensor) -> list[str]:
         """The most probable label of each column."""
@@ -118,9 +147,9 @@ class Reader:
     def _after(self, before: Sequence[Sequence[bytes]], columns: Columns, targets: Sequence[int]) -> Tensor:
         pieces = zip(before, targets, strict=True)
         streams = [[*([b"".join(texts)] if texts else []), columns.pieces[t]] for texts, t in pieces]
-        return self._answer(torch.stack([stream[-1] for stream in self._streams(streams)]))
+        return self.probabilities(torch.stack([stream[-1] for stream in self.streams(streams)]))
 
-    def _streams(self, streams: Sequence[Sequence[bytes]]) -> list[list[Tensor]]:
+    def streams(self, streams: Sequence[Sequence[bytes]]) -> list[list[Tensor]]:
         """(2·D) features of each piece of each stream, a piece read from the state its predecessor left.
 
         The same as reading the concatenation, piece by piece of all streams at once.
@@ -136,6 +165,7 @@ class Reader:
         return found
 
     @torch.inference_mode()
-    def _answer(self, features: Tensor) -> Tensor:
-        answer: Tensor = self.head(features)[:, self.rows].softmax(1).cpu()
+    def probabilities(self, features: Tensor, head: ColumnHead | None = None) -> Tensor:
+        """(C, 2·D) → (C, labels) of the head, or of another with the same rows."""
+        answer: Tensor = (head or self.head)(features)[:, self.rows].softmax(1).cpu()
         return answer
