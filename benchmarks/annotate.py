@@ -114,7 +114,7 @@ def _command(bench: Bench, data: Path, columns: int) -> None:
 
 def _arguments(bench: Bench, data: Path) -> list[str]:
     own = ["--checkpoint", bench.options.checkpoint] if bench.options.checkpoint else []
-    return ["annotate", str(data), "--format", "json", "--quiet", *own]
+    return ["annotate", str(data), "--format", "json", "--quiet", "--no-store", *own]
 
 
 def _output(command: Sequence[str]) -> str:

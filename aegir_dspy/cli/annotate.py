@@ -45,6 +45,9 @@ def annotate(
     max_agents: Annotated[int, typer.Option(min=1, help="Most columns read at once; bounds memory.")] = 512,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Without effect: annotation draws no random numbers.")] = 0,
+    store: Annotated[
+        bool, typer.Option(help="Keep what is read in AEGIR_HOME/states (1 GB) and do not read it again.")
+    ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Say what each column means: type, confidence, reasons.
@@ -61,6 +64,7 @@ def annotate(
         device=device,
         abstain_below=abstain_below,
         max_agents=max_agents,
+        store=_usable_store() if store else None,
     )
     tables = read_tables(data)
     total = sum(len(table.columns) for table in tables)
@@ -73,6 +77,20 @@ def annotate(
             f"{' '.join(tables.failures[0].message.split())}\n"
         )
         raise typer.Exit(1 if tables.tables else 2)
+
+
+def _usable_store() -> Path | None:
+    """The folder of states, or None, with a line about it, where there can be none: annotating goes on."""
+    from aegir_dspy.cli.doctor import home
+    from aegir_dspy.latent.store import StateStore
+
+    folder = home() / "states"
+    try:
+        StateStore(folder)
+    except InputError as error:
+        sys.stderr.write(f"aegir: nothing is kept: {' '.join(str(error).split())} (--no-store)\n")
+        return None
+    return folder
 
 
 def _render(prediction: Any, format: Format, *, to_file: bool) -> str:

@@ -64,6 +64,7 @@ def read_pieces(
     batch_tokens: int,
     run: Callable[[Callable[[list[int]], Reading], list[list[int]]], Iterable[Reading]] = map,
     maps: MapsKind = "none",
+    begin: Sequence[int] | None = None,
 ) -> Reading:
     """Read every piece from the zero state, or from its own stream of `start`. Differentiable.
 
@@ -75,6 +76,7 @@ def read_pieces(
         batch_tokens: padded tokens of a group; small groups stay in the processor's cache.
         run: applies a function to every group, `map` or a thread pool's.
         maps: which affine maps to return as well; they about double the time of the recurrence.
+        begin: the token of each piece at which its features begin, where what is before is context.
     """
 
     def read(group: list[int]) -> Reading:
@@ -84,7 +86,8 @@ def read_pieces(
             tokens, start.select(group) if start is not None else None, lengths, transitions
         )
         rows = torch.arange(len(group), device=model.device)
-        features = span_features(hidden, rows, torch.zeros_like(rows), lengths)
+        first = torch.zeros_like(rows) if begin is None else rows.new_tensor([begin[i] for i in group])
+        features = span_features(hidden, rows, first, lengths)
         return Reading(features, after, _maps(transitions, maps))
 
     if not pieces:
@@ -173,13 +176,19 @@ class FrozenSpecialist:
             return self.head(reading.features)
 
     def read(
-        self, pieces: Sequence[bytes], start: StateTensors | None = None, maps: MapsKind = "none"
+        self,
+        pieces: Sequence[bytes],
+        start: StateTensors | None = None,
+        maps: MapsKind = "none",
+        begin: Sequence[int] | None = None,
     ) -> Reading:
         """`read_pieces` without gradients; safe to call from several threads.
 
         Bytes are the tokens of a byte-level model; for any other they are UTF-8 text.
         """
-        read = partial(read_pieces, self.model, self._tokens(pieces), start, self.batch_tokens, maps=maps)
+        read = partial(
+            read_pieces, self.model, self._tokens(pieces), start, self.batch_tokens, maps=maps, begin=begin
+        )
         if self.model.device.type == "cpu":
             with _THREADS:
                 if (threads := torch.get_num_threads()) > 1:

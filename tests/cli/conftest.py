@@ -19,7 +19,15 @@ class Done(NamedTuple):
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for caches of this test's own, outside its working folder."""
+    found = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("AEGIR_HOME", str(found))
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder without settings."""
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -64,7 +64,8 @@ def test_json_is_the_contract(aegir: Callable[..., Any], orders: Path) -> None:
 
 def test_the_result_does_not_depend_on_the_batch(aegir: Callable[..., Any], orders: Path) -> None:
     (orders.parent / "more.csv").write_text("a,b\n1,x\n2,y\n")
-    runs = [aegir("annotate", ".", "--format", "json", "--max-agents", n) for n in ("1", "512")]
+    always = ("annotate", ".", "--format", "json", "--no-store")
+    runs = [aegir(*always, "--max-agents", n) for n in ("1", "512")]
     found = [json.loads(run.out) for run in runs]
     for one in found:
         del one["usage"]["seconds"]
@@ -262,3 +263,39 @@ def test_ten_thousand_columns(aegir: Callable[..., Any], folder: Path) -> None:
     done = aegir("annotate", "wide.csv", "--format", "json")
     assert done.code == 0
     assert [c["index"] for c in columns(done.out)] == list(range(10_000))
+
+
+def test_a_second_run_reads_nothing_and_says_the_same(
+    aegir: Callable[..., Any], orders: Path, home: Path
+) -> None:
+    runs = []
+    for _ in range(2):
+        runs.append(json.loads(aegir("annotate", "orders.csv", "--format", "json").out))
+    read = [run["usage"].pop("tokens_read") for run in runs]
+    for run in runs:
+        del run["usage"]["seconds"]
+    assert read[0] > read[1] == 0
+    assert runs[0] == runs[1]
+    assert list((home / "states").glob("features-*.safetensors"))
+
+
+def test_no_store_keeps_nothing(
+    aegir: Callable[..., Any], orders: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [aegir("annotate", "orders.csv", "--format", "json", "--no-store") for _ in range(2)]
+    read = [json.loads(run.out)["usage"]["tokens_read"] for run in runs]
+    assert read[0] == read[1] > 0
+    monkeypatch.setenv("AEGIR_ANNOTATE_STORE", "false")
+    assert aegir("annotate", "orders.csv").code == 0
+    assert not (home / "states").exists()
+
+
+def test_a_home_that_cannot_be_written_is_no_reason_to_stop(
+    aegir: Callable[..., Any], orders: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "states").write_text("a file")
+    done = aegir("annotate", "orders.csv", "--format", "json")
+    assert done.code == 0
+    assert len(columns(done.out)) == 3
+    assert one_line(done.err)
+    assert "nothing is kept" in done.err
