@@ -19,6 +19,7 @@ import torch
 from aegir_dspy._version import __version__
 from aegir_dspy.annotator.decision import Agreement, DecisionConfig, Decisions
 from aegir_dspy.annotator.head import ColumnHead
+from aegir_dspy.annotator.label_text import LabelEncoder
 from aegir_dspy.annotator.ngrams import NgramSpecialist
 from aegir_dspy.errors import CheckpointError, InputError
 from aegir_dspy.rwkv.checkpoint import Weights, build_model, read_weights, save_weights
@@ -59,6 +60,8 @@ class BundleConfig:
         serialize: how columns were laid out in training.
         decisions: by vocabulary name; ``""`` for any other vocabulary.
         text_temperature: temperature of labels scored as text.
+        text_share: weight of the labels' texts beside the head's scores, by vocabulary name; 0 elsewhere.
+        text_shift: weight of the difference that a text other than the built-in one makes.
         abstain_below: confidence under which `annotate` abstains.
         context: most context columns a target was trained with.
         members: specialists to ask about columns that the primary is not sure of.
@@ -70,6 +73,8 @@ class BundleConfig:
     serialize: SerializeConfig = SerializeConfig()
     decisions: Mapping[str, Decisions] = field(default_factory=dict)
     text_temperature: float = 1.0
+    text_share: Mapping[str, float] = field(default_factory=dict)
+    text_shift: float = 0.5
     abstain_below: float = 0.3
     context: int = 8
     members: tuple[MemberConfig, ...] = ()
@@ -122,6 +127,7 @@ class Bundle:
         path: the file; members lie beside it.
         ngrams: the n-gram specialist, if there is one.
         agreement: what goes together in a table, if that was counted.
+        label_text: what reads labels as text, if it was trained.
     """
 
     model: RWKV7
@@ -131,6 +137,7 @@ class Bundle:
     ngrams: NgramSpecialist | None = None
     agreement: Agreement | None = None
     path: Path | None = None
+    label_text: LabelEncoder | None = None
 
     @property
     def identity(self) -> Identity:
@@ -146,6 +153,7 @@ def save_bundle(
     ngrams: NgramSpecialist | None = None,
     agreement: Agreement | None = None,
     without: Sequence[str] = (),
+    label_text: LabelEncoder | None = None,
 ) -> str:
     """Write the file, floats in bf16; returns its sha256.
 
@@ -157,6 +165,8 @@ def save_bundle(
     if ngrams is not None:
         tensors |= {f"ngrams.{n}": t for n, t in ngrams.tensors().items()}
         config = replace(config, ngram_labels=ngrams.labels)
+    if label_text is not None:
+        tensors |= {f"label_text.{n}": t for n, t in label_text.state_dict().items()}
     if agreement is not None:
         tensors |= {"agreement.affinity": agreement.affinity, "agreement.company": agreement.company}
         config = replace(config, agreement_themes=agreement.themes, agreement_labels=agreement.labels)
@@ -189,6 +199,7 @@ def load_bundle(
             {n: weights.extra[f"head.{n}"].float() for n in ("classify.weight", "classify.bias")}
         )
         ngrams, agreement = _ngrams(weights, config), _agreement(weights, config)
+        label_text = _label_text(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"expected an annotator written by aegir train {__version__}, found in {path}: {error}"
@@ -196,7 +207,9 @@ def load_bundle(
     place = _device(device)
     model = build_model(weights, device=place, dtype=dtype)
     head = head.to(place).requires_grad_(False).eval()
-    return Bundle(model, head, config, weights.sha256, ngrams, agreement, Path(path))
+    if label_text is not None:
+        label_text = label_text.to(place).requires_grad_(False).eval()
+    return Bundle(model, head, config, weights.sha256, ngrams, agreement, Path(path), label_text)
 
 
 def load_member(bundle: Bundle, member: MemberConfig) -> Bundle:
@@ -229,6 +242,12 @@ def _agreement(weights: Weights, config: BundleConfig) -> Agreement | None:
         return None
     tables = (weights.extra[f"agreement.{name}"].double() for name in ("affinity", "company"))
     return Agreement(config.agreement_themes, config.agreement_labels, *tables)
+
+
+def _label_text(weights: Weights) -> LabelEncoder | None:
+    prefix = "label_text."
+    tensors = {n.removeprefix(prefix): t.float() for n, t in weights.extra.items() if n.startswith(prefix)}
+    return LabelEncoder.of(tensors) if tensors else None
 
 
 def _device(name: str) -> torch.device:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -23,13 +24,20 @@ from torch.nn import functional as F
 
 from aegir_dspy.latent.specialist import FrozenSpecialist
 from aegir_dspy.ontology.vocabulary import Label
-from aegir_dspy.tables.serialize import COLUMN_END, HEADER_END, SerializeConfig, serialize_values
+from aegir_dspy.tables.serialize import (
+    COLUMN_END,
+    HEADER_END,
+    SerializeConfig,
+    sample_values,
+    serialize_values,
+)
 
 __all__ = ["KINDS", "LabelEncoder", "LabelTexts", "Part", "label_parts", "text_part", "verbalise"]
 
 KINDS = ("name", "description", "headers", "examples")
 """The kinds of text a label may have, in the order of `LabelEncoder.share`."""
 
+_HEADERS = 4
 _TEXT_BYTES = 400  # a longer description is cut here
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _OTHER = re.compile(r"[^\w]+|_+")
@@ -60,16 +68,16 @@ def text_part(kind: str, text: str, serialize: SerializeConfig) -> Part:
     return Part(KINDS.index(kind), text, piece)
 
 
-def label_parts(label: Label, serialize: SerializeConfig, kinds: Sequence[str] = KINDS) -> list[Part]:
-    """The texts of a label, of the given kinds."""
+def label_parts(label: Label, serialize: SerializeConfig, headers: int = _HEADERS) -> list[Part]:
+    """The texts of a label; of many headers only `headers`, spread over them."""
     parts = [text_part("name", label.label, serialize)]
     if label.description:
         parts.append(text_part("description", label.description, serialize))
-    parts += [text_part("headers", header, serialize) for header in label.headers]
+    parts += [text_part("headers", header, serialize) for header in sample_values(label.headers, headers)]
     if label.examples:
         piece = serialize_values(None, label.examples, serialize)
         parts.append(Part(KINDS.index("examples"), "", piece))
-    return [part for part in parts if KINDS[part.kind] in kinds]
+    return parts
 
 
 class LabelEncoder(nn.Module):
@@ -90,6 +98,15 @@ class LabelEncoder(nn.Module):
         self.share = nn.Parameter(torch.zeros(len(KINDS)))
         self.scale = nn.Parameter(torch.tensor(2.5))
         nn.init.normal_(self.words.weight, std=0.1)
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> LabelEncoder:
+        """The encoder with these tensors, sizes read from them; RuntimeError or KeyError for others."""
+        hidden, inputs = tensors["column.1.weight"].shape
+        buckets, size = tensors["words.weight"].shape
+        encoder = cls(inputs // 2, size, hidden, buckets)
+        encoder.load_state_dict(tensors)
+        return encoder
 
     def columns(self, features: Tensor) -> Tensor:
         """(C, 2·D) → (C, size) unit vectors of columns."""
@@ -134,7 +151,6 @@ class LabelTexts:
         encoder: trained for it.
         labels: what is scored.
         serialize: how columns are laid out.
-        kinds: which texts of the labels are looked at.
     """
 
     def __init__(
@@ -143,19 +159,19 @@ class LabelTexts:
         encoder: LabelEncoder,
         labels: Sequence[Label],
         serialize: SerializeConfig,
-        kinds: Sequence[str] = KINDS,
     ) -> None:
-        self.encoder = encoder.double().requires_grad_(False)
+        # In double: the last bits of a float32 product depend on how many columns are in the batch.
+        self.encoder = deepcopy(encoder).double().requires_grad_(False).eval()
         device = specialist.model.device
-        parts = [label_parts(label, serialize, kinds) for label in labels]
+        parts = [label_parts(label, serialize) for label in labels]
         flat = [part for own in parts for part in own]
         of = torch.tensor([i for i, own in enumerate(parts) for _ in own], device=device)
         kind = torch.tensor([part.kind for part in flat], device=device)
-        # One by one: a label's vector must not depend on the labels beside it.
-        read = [specialist.read([part.piece]).features for part in flat]
+        # Texts are read in groups of like length: which labels stand beside one may change its last digits.
+        read = specialist.read([part.piece for part in flat]).features
         words, offsets = encoder.hashed([part.text for part in flat])
-        vectors = encoder.parts(torch.cat(read).double(), kind, words.to(device), offsets.to(device))
-        self.vectors = encoder.labels(vectors, kind, of, len(labels))  # (L, size)
+        vectors = self.encoder.parts(read.double(), kind, words.to(device), offsets.to(device))
+        self.vectors = self.encoder.labels(vectors, kind, of, len(labels))  # (L, size)
 
     def scores(self, features: Tensor) -> Tensor:
         """(C, 2·D) → (C, L) float64 scaled cosines, in the range of logits."""
@@ -175,5 +191,6 @@ def _grams(text: str) -> list[str]:
     for word in verbalise(text).split():
         marked = f"<{word}>"
         found.append(marked)
-        found += [marked[i : i + 4] for i in range(len(marked) - 4)]
+        if len(word) > 2:
+            found += [marked[i : i + 4] for i in range(len(marked) - 3)]
     return found

@@ -1,34 +1,78 @@
-"""Scoring labels the weights have never seen: how likely is the label's text after the column?
+"""How the labels of a vocabulary are scored: by the head that knows them, by their texts, or by both.
 
-What is compared is the gain over the same label after *no particular* column (pointwise mutual
-information); otherwise short and common words would win everywhere.
+For a column with features x, head h and text score t (`aegir_dspy.annotator.label_text`):
+
+- labels that the head knows, all of a vocabulary:
+  h(x, l) + w·t(x, text of l) + v·(t(x, text of l) - t(x, built-in text of l));
+  w is fitted on dev for each vocabulary such that accuracy does not fall. The last term is zero for a label
+  with the text the weights were trained with, and speaks for a user's own or an evolved text: it says by how
+  much the new text fits the column better than the built-in one.
+- otherwise t(x, text of l), to which the labels that the head knows add its opinion among them.
+
+What a label does not say (no description, no headers, no examples) counts as unchanged.
+
+Weights without an encoder of labels score unknown labels by how likely their name is after the column.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from aegir_dspy.annotator.bundle import Bundle
-from aegir_dspy.latent.specialist import Reading
+from aegir_dspy.annotator.label_text import LabelTexts, verbalise
+from aegir_dspy.latent.specialist import FrozenSpecialist, Reading
+from aegir_dspy.ontology.vocabulary import VOCABULARIES, Label, Vocabulary, load_vocabulary
 from aegir_dspy.rwkv.model import RWKV7
 from aegir_dspy.rwkv.scoring import ContinuationScorer
 from aegir_dspy.rwkv.state import StateTensors
 from aegir_dspy.tables.serialize import ANSWER_END, COLUMN_END
 
-__all__ = ["TextScore", "TextScorer", "verbalise"]
-
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_OTHER = re.compile(r"[^\w]+|_+")
+__all__ = ["KnownScore", "TextScore", "TextScorer", "label_score", "reference", "verbalise"]
 
 
-def verbalise(label: str) -> str:
-    """``"MusicAlbum/name"`` → ``"music album name"``: the text a header of this type would have."""
-    return " ".join(_OTHER.sub(" ", _CAMEL.sub(" ", label)).lower().split()) or label
+def label_score(bundle: Bundle, vocabulary: Vocabulary) -> KnownScore | TextScore | None:
+    """What scores this vocabulary; None where the head alone does."""
+    known = set(bundle.config.labels)
+    if not all(name in known for name in vocabulary.names):
+        return TextScore(bundle, vocabulary)
+    changed = [i for i, label in enumerate(vocabulary) if reference(label) != label]
+    if bundle.label_text is None or not (changed or bundle.config.text_share.get(vocabulary.name)):
+        return None
+    return KnownScore(bundle, vocabulary, changed)
+
+
+def reference(label: Label) -> Label:
+    """The label with every text it states replaced by the built-in one; itself where nothing changes.
+
+    A label equals its reference when no built-in label has its name, or when it says nothing else than some
+    built-in label of this name does.
+    """
+    named = [v[label.label] for v in _built_in() if label.label in v]
+    if not named or any(_stated(label, own) == label for own in named):
+        return label
+    return _stated(label, named[0])
+
+
+@cache
+def _built_in() -> tuple[Vocabulary, ...]:
+    return tuple(map(load_vocabulary, VOCABULARIES))
+
+
+def _stated(label: Label, own: Label) -> Label:
+    """`label` with the texts of `own` wherever it states one."""
+    return replace(
+        label,
+        description=own.description if label.description else "",
+        headers=own.headers if label.headers else (),
+        examples=own.examples if label.examples else (),
+    )
 
 
 class TextScorer:
@@ -57,26 +101,72 @@ class TextScorer:
         return (self.scorer.score(states, hidden) - self.prior)[:, self.of_label]
 
 
+class _Rows:
+    """Some rows of a bundle's head. In double: float32 products depend on what else is in the batch."""
+
+    def __init__(self, bundle: Bundle, names: Sequence[str]) -> None:
+        rows = {label: row for row, label in enumerate(bundle.config.labels)}
+        chosen = [rows[name] for name in names]
+        self.weight = bundle.head.classify.weight[chosen].double()
+        self.bias = bundle.head.classify.bias[chosen].double()
+
+    def __call__(self, features: Tensor) -> Tensor:
+        return F.linear(features.double(), self.weight, self.bias)
+
+
 class TextScore:
     """Scores of a vocabulary the head knows in part or not at all: label texts, moved by what it knows."""
 
-    wants_states = True
-
-    def __init__(self, bundle: Bundle, labels: Sequence[str]) -> None:
-        self.width = len(labels)
-        self.scorer = TextScorer(bundle.model, labels)
-        self.model_width = bundle.model.geometry.width
-        rows = {label: row for row, label in enumerate(bundle.config.labels)}
-        self.positions = torch.tensor([i for i, name in enumerate(labels) if name in rows], dtype=torch.int64)
-        known = [rows[name] for name in labels if name in rows]
-        self.weight = bundle.head.classify.weight[known].double()
-        self.bias = bundle.head.classify.bias[known].double()
+    def __init__(self, bundle: Bundle, vocabulary: Vocabulary) -> None:
+        self.width = len(vocabulary)
+        self.texts = _texts(bundle, tuple(vocabulary)) if bundle.label_text else None
+        self.likelihood = None if self.texts else TextScorer(bundle.model, vocabulary.names)
+        self.wants_states = self.texts is None
+        rows = set(bundle.config.labels)
+        self.positions = [i for i, name in enumerate(vocabulary.names) if name in rows]
+        self.head = _Rows(bundle, [vocabulary.names[i] for i in self.positions])
 
     def __call__(self, reading: Reading) -> Tensor:
         """(C, labels) float64."""
-        hidden = reading.features[:, self.model_width :].to(reading.states.shift.dtype)
-        gain = self.scorer.gain(reading.states, hidden).cpu().double()
-        if len(self.positions):  # labels the head knows: its opinion among them moves their text scores
-            head = torch.nn.functional.linear(reading.features.double(), self.weight, self.bias).cpu()
-            gain[:, self.positions] += head.log_softmax(1) + math.log(len(self.positions))
-        return gain
+        scores = self._texts(reading)
+        if self.positions:  # labels the head knows: its opinion among them moves their text scores
+            opinion = self.head(reading.features).log_softmax(1) + math.log(len(self.positions))
+            scores[:, self.positions] += opinion
+        return scores.cpu()
+
+    def _texts(self, reading: Reading) -> Tensor:
+        if self.texts is not None:
+            return self.texts.scores(reading.features)
+        assert self.likelihood is not None
+        half = reading.features.shape[1] // 2  # the second half is the hidden vector at the delimiter
+        hidden = reading.features[:, half:].to(reading.states.shift.dtype)
+        return self.likelihood.gain(reading.states, hidden).double()
+
+
+class KnownScore:
+    """Scores of a vocabulary the head knows, moved by what the labels' texts say."""
+
+    wants_states = False
+
+    def __init__(self, bundle: Bundle, vocabulary: Vocabulary, changed: Sequence[int]) -> None:
+        self.width = len(vocabulary)
+        self.head = _Rows(bundle, vocabulary.names)
+        labels = tuple(vocabulary)
+        share, shift = bundle.config.text_share.get(vocabulary.name, 0.0), bundle.config.text_shift
+        own = _texts(bundle, labels)
+        self.terms = [(share, own)] if share else []
+        if changed:
+            self.terms += [(shift, own), (-shift, _texts(bundle, tuple(map(reference, labels))))]
+
+    def __call__(self, reading: Reading) -> Tensor:
+        """(C, labels) float64."""
+        scores = self.head(reading.features)
+        for weight, texts in self.terms:
+            scores = scores + weight * texts.scores(reading.features)
+        return scores.cpu()
+
+
+def _texts(bundle: Bundle, labels: Sequence[Label]) -> LabelTexts:
+    assert bundle.label_text is not None
+    specialist = FrozenSpecialist(bundle.model, bundle.identity)
+    return LabelTexts(specialist, bundle.label_text, labels, bundle.config.serialize)

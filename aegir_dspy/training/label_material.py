@@ -253,7 +253,7 @@ def _label_texts(
     parts, of = [], []
     for number, name in enumerate(labels):
         label = known[name] if known else Label(name)
-        own = label_parts(label, serialize)
+        own = label_parts(label, serialize, len(label.headers))
         if label.description:
             shorter = [_shortened(label.description, rng) for _ in range(_SHORTENED)]
             own += [text_part("description", text, serialize) for text in shorter]
