@@ -296,3 +296,19 @@ def test_the_default_weights_annotate(make_table: Callable[..., Table]) -> None:
     kinds = [column.type for column in out.annotations[0].columns]
     assert kinds[0] == "email"
     assert kinds[1] in {"Date", "DateTime"}
+
+
+@pytest.mark.parametrize("vocabulary", ["schema", "own"])
+def test_a_second_annotation_reads_nothing_and_answers_alike(
+    bundle_path: Path, tables: list[Table], tmp_path: Path, vocabulary: str
+) -> None:
+    types = Vocabulary("own", (Label("a person"), Label("a price"))) if vocabulary == "own" else vocabulary
+    plain = Swarm(checkpoint=str(bundle_path), vocabulary=types)
+    runs = [document(plain(tables=tables))]
+    for _ in range(2):  # two swarms, as two processes would make them
+        runs.append(document(Swarm(config=plain.config, store=tmp_path / "states")(tables=tables)))
+    read = [run["usage"].pop("tokens_read") for run in runs]
+    assert read[0] == read[1] > read[2] == 0
+    assert runs[0] == runs[1] == runs[2]
+    saved = json.dumps(Swarm(config=plain.config, store=tmp_path / "states").dump_state())
+    assert str(tmp_path / "states") not in saved
