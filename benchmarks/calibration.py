@@ -35,6 +35,8 @@ from aegir_dspy.training.datasets import LabelledColumn, LabelledTable
 from aegir_dspy.training.generated import generate_table
 from aegir_dspy.training.split import sotab82_split
 
+__all__ = ["HELD_OUT", "PARAPHRASES", "generated_tables", "relabelled"]
+
 HELD_OUT = 1_000_003  # added to the seed: training and its calibration use small seeds
 # Other words for labels of sotab82; none is a label of a built-in vocabulary.
 PARAPHRASES = {
@@ -129,9 +131,9 @@ def _as_text(bench: Bench, dev: Tables) -> None:
 
 def _paraphrased(bench: Bench, dev: Tables) -> None:
     """Columns of some labels, annotated with other words for these labels from a file."""
-    known = [_relabelled(t, {label: label for label in PARAPHRASES}) for t in dev]
+    known = [relabelled(t, {label: label for label in PARAPHRASES}) for t in dev]
     known = [t for t in known if t.labels]
-    other = [_relabelled(t, PARAPHRASES) for t in known]
+    other = [relabelled(t, PARAPHRASES) for t in known]
     names, gold = f"{len(PARAPHRASES)} labels", gold_labels(other)
     _majority(bench, f"{names}, most common", gold)
     own = Vocabulary("known", tuple(map(Label, PARAPHRASES)))
@@ -144,7 +146,7 @@ def _paraphrased(bench: Bench, dev: Tables) -> None:
     _row(bench, f"{names}, other words from a file", answers, gold)
 
 
-def _relabelled(table: LabelledTable, names: dict[str, str]) -> LabelledTable:
+def relabelled(table: LabelledTable, names: dict[str, str]) -> LabelledTable:
     """The table with only the labels that have another name, under that name."""
     labels = (replace(g, label=names[g.label]) for g in table.labels if g.label in names)
     return replace(table, labels=tuple(labels))
@@ -155,7 +157,7 @@ def _relabelled(table: LabelledTable, names: dict[str, str]) -> LabelledTable:
 
 def _generated(bench: Bench, count: int, *, headers: bool) -> None:
     seed, name = HELD_OUT + bench.options.seed, "headers" if headers else "no headers"
-    tables, web = _tables(seed, count, headers=headers), load_vocabulary("sotab82")
+    tables, web = generated_tables(seed, count, headers=headers), load_vocabulary("sotab82")
     gold = gold_labels(tables)
     _majority(bench, f"generated, {name}, most common", gold)
 
@@ -164,8 +166,8 @@ def _generated(bench: Bench, count: int, *, headers: bool) -> None:
         right = sum(hits) / max(1, len(hits))
         _row(bench, f"generated, {name}, {arm}", answers, gold, technical_right=right, **more)
 
-    train = _tables(seed + 1, 5 * count, headers=headers, in_values=headers)
-    asked = _tables(seed, count, headers=headers, in_values=headers)
+    train = generated_tables(seed + 1, 5 * count, headers=headers, in_values=headers)
+    asked = generated_tables(seed, count, headers=headers, in_values=headers)
     said = svm_predict(train, asked, context=True, seed=bench.options.seed)
     report("SVM + other columns", [Prediction("", 0, label, 1.0) for label in said], ece=None)
     for arm, context in (("single agent", 0), ("default", 8)):
@@ -173,7 +175,7 @@ def _generated(bench: Bench, count: int, *, headers: bool) -> None:
         report(arm, answers_of(swarm(tables=[t.table for t in tables]).annotations, tables))
 
 
-def _tables(seed: int, count: int, *, headers: bool, in_values: bool = False) -> list[LabelledTable]:
+def generated_tables(seed: int, count: int, *, headers: bool, in_values: bool = False) -> list[LabelledTable]:
     """Generated tables of 2 to 9 columns and 5 rows; `in_values` puts the header before the cells."""
     rng, found = random.Random(seed), []
     for number in range(count):

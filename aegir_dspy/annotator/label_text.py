@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aegir_dspy.latent.lens import Lens, LensCache, projection_hash
 from aegir_dspy.latent.specialist import FrozenSpecialist
 from aegir_dspy.ontology.vocabulary import Label
 from aegir_dspy.tables.serialize import (
@@ -39,6 +40,7 @@ KINDS = ("name", "description", "headers", "examples")
 
 _HEADERS = 4
 _TEXT_BYTES = 400  # a longer description is cut here
+_TO_SPACE = dict.fromkeys([*range(32), 127], " ")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _OTHER = re.compile(r"[^\w]+|_+")
 
@@ -60,12 +62,11 @@ class Part:
 def text_part(kind: str, text: str, serialize: SerializeConfig) -> Part:
     """A name, description or header as the model reads it."""
     if kind == "description":
-        flat = " ".join(text.translate(dict.fromkeys(range(32), " ")).split())
-        piece = flat.encode("utf-8", "replace")[:_TEXT_BYTES] + COLUMN_END
+        flat, most, end = " ".join(text.translate(_TO_SPACE).split()), _TEXT_BYTES, COLUMN_END
     else:
-        words = verbalise(text).encode("utf-8", "replace")[: serialize.header_bytes]
-        piece = words + HEADER_END + COLUMN_END
-    return Part(KINDS.index(kind), text, piece)
+        flat, most, end = verbalise(text), serialize.header_bytes, HEADER_END + COLUMN_END
+    shown = flat.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
+    return Part(KINDS.index(kind), shown, shown.encode() + end)
 
 
 def label_parts(label: Label, serialize: SerializeConfig, headers: int = _HEADERS) -> list[Part]:
@@ -151,6 +152,7 @@ class LabelTexts:
         encoder: trained for it.
         labels: what is scored.
         serialize: how columns are laid out.
+        lenses: where the labels' vectors are kept; by default they are made anew.
     """
 
     def __init__(
@@ -159,19 +161,29 @@ class LabelTexts:
         encoder: LabelEncoder,
         labels: Sequence[Label],
         serialize: SerializeConfig,
+        lenses: LensCache | None = None,
     ) -> None:
         # In double: the last bits of a float32 product depend on how many columns are in the batch.
         self.encoder = deepcopy(encoder).double().requires_grad_(False).eval()
-        device = specialist.model.device
-        parts = [label_parts(label, serialize) for label in labels]
-        flat = [part for own in parts for part in own]
-        of = torch.tensor([i for i, own in enumerate(parts) for _ in own], device=device)
+        self.specialist, self.parts = specialist, [label_parts(label, serialize) for label in labels]
+        self.vectors = self._vectors() if lenses is None else self.lens(lenses).vectors  # (L, size)
+        self.vectors = self.vectors.to(specialist.model.device)
+
+    def lens(self, lenses: LensCache) -> Lens:
+        """The lens of these labels, from the cache where it has been read before."""
+        texts = [[part.piece for part in own] for own in self.parts]
+        return lenses.get(self.specialist, texts, self._vectors, projection_hash(self.encoder))
+
+    def _vectors(self) -> Tensor:
+        device = self.specialist.model.device
+        flat = [part for own in self.parts for part in own]
+        of = torch.tensor([i for i, own in enumerate(self.parts) for _ in own], device=device)
         kind = torch.tensor([part.kind for part in flat], device=device)
         # Texts are read in groups of like length: which labels stand beside one may change its last digits.
-        read = specialist.read([part.piece for part in flat]).features
-        words, offsets = encoder.hashed([part.text for part in flat])
+        read = self.specialist.read([part.piece for part in flat]).features
+        words, offsets = self.encoder.hashed([part.text for part in flat])
         vectors = self.encoder.parts(read.double(), kind, words.to(device), offsets.to(device))
-        self.vectors = self.encoder.labels(vectors, kind, of, len(labels))  # (L, size)
+        return self.encoder.labels(vectors, kind, of, len(self.parts))
 
     def scores(self, features: Tensor) -> Tensor:
         """(C, 2·D) → (C, L) float64 scaled cosines, in the range of logits."""

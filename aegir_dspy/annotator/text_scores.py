@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from aegir_dspy.annotator.bundle import Bundle
 from aegir_dspy.annotator.label_text import LabelTexts, verbalise
+from aegir_dspy.latent.lens import LensCache
 from aegir_dspy.latent.specialist import FrozenSpecialist, Reading
 from aegir_dspy.ontology.vocabulary import VOCABULARIES, Label, Vocabulary, load_vocabulary
 from aegir_dspy.rwkv.model import RWKV7
@@ -37,15 +38,17 @@ from aegir_dspy.tables.serialize import ANSWER_END, COLUMN_END
 __all__ = ["KnownScore", "TextScore", "TextScorer", "label_score", "reference", "verbalise"]
 
 
-def label_score(bundle: Bundle, vocabulary: Vocabulary) -> KnownScore | TextScore | None:
-    """What scores this vocabulary; None where the head alone does."""
+def label_score(
+    bundle: Bundle, vocabulary: Vocabulary, lenses: LensCache | None = None
+) -> KnownScore | TextScore | None:
+    """What scores this vocabulary; None where the head alone does. Vectors of labels are kept in `lenses`."""
     known = set(bundle.config.labels)
     if not all(name in known for name in vocabulary.names):
-        return TextScore(bundle, vocabulary)
+        return TextScore(bundle, vocabulary, lenses)
     changed = [i for i, label in enumerate(vocabulary) if reference(label) != label]
     if bundle.label_text is None or not (changed or bundle.config.text_share.get(vocabulary.name)):
         return None
-    return KnownScore(bundle, vocabulary, changed)
+    return KnownScore(bundle, vocabulary, changed, lenses)
 
 
 def reference(label: Label) -> Label:
@@ -117,9 +120,9 @@ class _Rows:
 class TextScore:
     """Scores of a vocabulary the head knows in part or not at all: label texts, moved by what it knows."""
 
-    def __init__(self, bundle: Bundle, vocabulary: Vocabulary) -> None:
+    def __init__(self, bundle: Bundle, vocabulary: Vocabulary, lenses: LensCache | None = None) -> None:
         self.width = len(vocabulary)
-        self.texts = _texts(bundle, tuple(vocabulary)) if bundle.label_text else None
+        self.texts = _texts(bundle, tuple(vocabulary), lenses) if bundle.label_text else None
         self.likelihood = None if self.texts else TextScorer(bundle.model, vocabulary.names)
         self.wants_states = self.texts is None
         rows = set(bundle.config.labels)
@@ -148,15 +151,21 @@ class KnownScore:
 
     wants_states = False
 
-    def __init__(self, bundle: Bundle, vocabulary: Vocabulary, changed: Sequence[int]) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        vocabulary: Vocabulary,
+        changed: Sequence[int],
+        lenses: LensCache | None = None,
+    ) -> None:
         self.width = len(vocabulary)
         self.head = _Rows(bundle, vocabulary.names)
         labels = tuple(vocabulary)
         share, shift = bundle.config.text_share.get(vocabulary.name, 0.0), bundle.config.text_shift
-        own = _texts(bundle, labels)
+        own = _texts(bundle, labels, lenses)
         self.terms = [(share, own)] if share else []
         if changed:
-            self.terms += [(shift, own), (-shift, _texts(bundle, tuple(map(reference, labels))))]
+            self.terms += [(shift, own), (-shift, _texts(bundle, tuple(map(reference, labels)), lenses))]
 
     def __call__(self, reading: Reading) -> Tensor:
         """(C, labels) float64."""
@@ -166,7 +175,7 @@ class KnownScore:
         return scores.cpu()
 
 
-def _texts(bundle: Bundle, labels: Sequence[Label]) -> LabelTexts:
+def _texts(bundle: Bundle, labels: Sequence[Label], lenses: LensCache | None) -> LabelTexts:
     assert bundle.label_text is not None
     specialist = FrozenSpecialist(bundle.model, bundle.identity)
-    return LabelTexts(specialist, bundle.label_text, labels, bundle.config.serialize)
+    return LabelTexts(specialist, bundle.label_text, labels, bundle.config.serialize, lenses)

@@ -25,6 +25,7 @@ from aegir_dspy.annotator.ngrams import bag_of, merge
 from aegir_dspy.annotator.reader import ColumnReader, Opinion
 from aegir_dspy.annotator.sheet import Sheet
 from aegir_dspy.annotator.text_scores import label_score
+from aegir_dspy.latent.lens import LensCache
 from aegir_dspy.latent.store import StateStore
 from aegir_dspy.ontology.vocabulary import Vocabulary
 from aegir_dspy.tables.context import ContextConfig
@@ -93,7 +94,9 @@ class ColumnTypeAnnotator:
         self.config = config or AnnotatorConfig()
         labels = set(bundle.config.labels)
         self.known = all(name in labels for name in vocabulary.names)
-        text = label_score(bundle, vocabulary)
+        text = label_score(
+            bundle, vocabulary, LensCache(store.folder / "lenses") if store is not None else None
+        )
         names, at_once = vocabulary.names, self.config.columns_at_once
         self.primary = ColumnReader(bundle, names, at_once, text, store)
         decisions = bundle.config.decision(vocabulary.name)

@@ -37,11 +37,12 @@ class LabelTextConfig:
         steps, batch: of training; columns a step of either part.
         shown: how often a kind of text is shown, in the order of `KINDS`.
         dropout: of features.
-        corpus_weight, terms_weight: weights of the corpus' part and of the definitions' part.
+        corpus_weight, terms_weight: weights of the corpus' part and of the definitions' part, which has a
+            third of the batch.
         hidden, size, buckets: of `LabelEncoder`.
     """
 
-    steps: int = 2500
+    steps: int = 2000
     batch: int = 384
     seed: int = 0
     shown: tuple[float, ...] = (0.5, 0.7, 0.3, 0.3)
@@ -120,7 +121,7 @@ class _Corpus:
 
     def loss(self) -> Tensor:
         rows = torch.randint(len(self.material.header), (self.config.batch,), generator=self.generator)
-        texts, target = self.material.header[rows].unique(return_inverse=True)
+        texts, target = torch.unique(self.material.header[rows], return_inverse=True)
         features = _dropped(self.material.columns[rows], self.config.dropout)
         read = self.material.headers
         vectors = self.encoder.parts(
@@ -169,7 +170,7 @@ class _Terms:
 
     def loss(self) -> Tensor:
         names, descriptions = (side.nonzero().flatten() for side in (self.name, self.description))
-        chosen = torch.randperm(len(names), generator=self.generator)[: self.config.batch]
+        chosen = torch.randperm(len(names), generator=self.generator)[: self.config.batch // 3]
         left, right = self._vectors(names[chosen]), self._vectors(descriptions[chosen])
         return F.cross_entropy(left @ right.T * self.encoder.scale.exp(), torch.arange(len(chosen)))
 

@@ -39,7 +39,7 @@ from aegir_dspy.training.label_material import MaterialConfig, ontology_terms
 from aegir_dspy.training.label_text import LabelTextConfig, train_label_text
 from aegir_dspy.training.split import sotab82_split
 
-__all__ = ["TextWeights", "fit_text_weights", "write_label_text"]
+__all__ = ["TextWeights", "fit_text_weights", "with_label_text", "write_label_text"]
 
 _SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
 _SHIFTS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
@@ -65,22 +65,39 @@ def write_label_text(
     report: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> TextWeights:
     """Train an encoder for the bundle in `path`, fit its weights on dev and write them into the file."""
-    bundle = load_bundle(path)
-    encoder = train_label_text(bundle, data, corpus, config, material, report)
-    weights = fit_text_weights(
-        replace(bundle, label_text=encoder), sotab82_split(data).dev, ontology_terms(data.parent)
-    )
+    bundle, weights = with_label_text(load_bundle(path), data, corpus, config, material, report)
     whole = load_bundle(path, dtype=torch.float32)
+    save_bundle(
+        path,
+        whole.model,
+        whole.head,
+        bundle.config,
+        whole.ngrams,
+        whole.agreement,
+        label_text=bundle.label_text,
+    )
+    return weights
+
+
+def with_label_text(
+    bundle: Bundle,
+    data: Path,
+    corpus: Sequence[Table],
+    config: LabelTextConfig | None = None,
+    material: MaterialConfig | None = None,
+    report: Callable[[dict[str, float]], None] = lambda _: None,
+) -> tuple[Bundle, TextWeights]:
+    """The bundle with an encoder trained on its primary, and what was fitted for it on dev."""
+    encoder = train_label_text(bundle, data, corpus, config, material, report)
+    bundle = replace(bundle, label_text=encoder)
+    weights = fit_text_weights(bundle, sotab82_split(data).dev, ontology_terms(data.parent))
     settings = replace(
-        whole.config,
+        bundle.config,
         text_share={name: share for name, share in weights.share.items() if share},
         text_shift=weights.shift,
         text_temperature=weights.temperature,
     )
-    save_bundle(
-        path, whole.model, whole.head, settings, whole.ngrams, whole.agreement, label_text=encoder.float()
-    )
-    return weights
+    return replace(bundle, config=settings), weights
 
 
 def fit_text_weights(bundle: Bundle, dev: Sequence[LabelledTable], terms: Sequence[Label]) -> TextWeights:
