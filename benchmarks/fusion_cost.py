@@ -1,7 +1,7 @@
 """What does it cost to fuse the states of N agents? One batched product, beside copying the same bytes.
 
 States lie as the store of a large swarm keeps them, the agents of a head together (L·H, N, K·V); the product
-reads each once. Rows: `copy` of the same bytes, `read` (adding them up, the floor of anything that looks at
+reads each once. Like the copy, `bmm` writes into memory that is already there. Rows: `copy` of the same bytes, `read` (adding them up, the floor of anything that looks at
 them), `bmm` (`fuse_bmm`), `bmm, agents apart` (states as they come out of a model, one call a layer), `bmm,
 8 receivers`, the naive `einsum` and `member by member` (`fuse_tensors`, whose bits do not depend on the
 batch). Copy and each way of fusing take turns; a figure is the median of the ratios of neighbours. The copy
@@ -68,12 +68,15 @@ def cost(bench: Bench, name: str, stack: Tensor, repeats: int) -> float:
     one, eight = (torch.ones(m, agents, dtype=torch.bool) for m in (1, RECEIVERS))
     weights = fusion_weights(one).expand(*stack.shape[:2], 1, agents)
 
+    result = fuse_bmm(kv, weights)
+
     def copy() -> None:
         for slab in torch.split(stack.view(-1), SLAB):
             target[: len(slab)].copy_(slab)
 
     ways: dict[str, Callable[[], object]] = {
-        "bmm": lambda: fuse_bmm(kv, weights),
+        "bmm": lambda: fuse_bmm(kv, weights, result),
+        "bmm, fresh result": lambda: fuse_bmm(kv, weights),
         "read": stack.sum,
         f"bmm, {RECEIVERS} receivers": lambda: fuse_bmm(kv, fusion_weights(eight)),
     }

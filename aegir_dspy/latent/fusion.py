@@ -104,7 +104,7 @@ def weighted_sum(x: Tensor, axis: int, order: Tensor, weights: Tensor) -> Tensor
     return total
 
 
-def fuse_bmm(kv: Tensor, weights: Tensor) -> Tensor:
+def fuse_bmm(kv: Tensor, weights: Tensor, out: Tensor | None = None) -> Tensor:
     """M fused matrix states in one batched matrix product, (L·H, M, N) × (L·H, N, K·V): one pass over memory.
 
     The product is one call when the agents of a head lie together (`stacked`); otherwise one call a layer,
@@ -114,6 +114,8 @@ def fuse_bmm(kv: Tensor, weights: Tensor) -> Tensor:
     Args:
         kv: (L, N, H, K, V).
         weights: (L, H, M, N), or (M, N) for all layers and heads.
+        out: what an earlier call of the same shape returned, to be overwritten, without gradients: for few
+            agents, fresh memory costs more than the product.
 
     Returns:
         (L, M, H, K, V), differentiable in both.
@@ -122,9 +124,12 @@ def fuse_bmm(kv: Tensor, weights: Tensor) -> Tensor:
     weights = weights.to(kv.dtype).expand(layers, heads, *weights.shape[-2:])
     rows = kv.transpose(1, 2).flatten(3)  # (L, H, N, K·V), a view unless the matrices are turned
     if rows.stride(0) == heads * rows.stride(1):
-        fused = torch.bmm(weights.flatten(0, 1), rows.flatten(0, 1))
+        into = None if out is None else out.transpose(1, 2).flatten(3).view(layers * heads, -1, rows.shape[3])
+        fused = torch.bmm(weights.flatten(0, 1), rows.flatten(0, 1), out=into)
     else:
         fused = torch.stack([torch.bmm(w, r) for w, r in zip(weights, rows, strict=True)])
+        if out is not None:
+            return out.copy_(fused.view(layers, heads, -1, *matrix).transpose(1, 2))
     return fused.view(layers, heads, -1, *matrix).transpose(1, 2)
 
 

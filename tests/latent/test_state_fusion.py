@@ -165,7 +165,12 @@ def test_fuse_bmm_in_either_layout(receivers: int) -> None:
     assert torch.equal(together, kv)
     assert together.transpose(1, 2).is_contiguous()
     for layout in (kv, together, kv.transpose(-1, -2).contiguous().transpose(-1, -2)):
-        torch.testing.assert_close(fuse_bmm(layout, weights), expected)
+        found = fuse_bmm(layout, weights)
+        torch.testing.assert_close(found, expected)
+        place = found.data_ptr()
+        again = fuse_bmm(layout, 2 * weights, found)
+        assert again.data_ptr() == place
+        torch.testing.assert_close(again, 2 * expected)
     members = whole(receivers, 9)
     shared = fuse_bmm(kv, fusion_weights(members, "mean"))
     torch.testing.assert_close(shared, kv.mean(1, keepdim=True).expand_as(shared))
