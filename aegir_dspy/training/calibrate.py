@@ -25,7 +25,7 @@ from aegir_dspy.training.column_types import Example
 from aegir_dspy.training.datasets import LabelledColumn, LabelledTable
 from aegir_dspy.training.examples import AMBIGUOUS
 
-__all__ = ["Calibration", "Judged", "calibrate", "fit_decisions", "judge"]
+__all__ = ["Calibration", "Judged", "calibrate", "crosswise", "fit_decisions", "judge"]
 
 _STEPS = 30
 _FIRST = ("primary", "ngrams")
@@ -40,12 +40,14 @@ class Calibration:
         bundle: fitted on all of dev.
         ece, micro_f1: measured crosswise.
         ece_before: of the primary alone.
+        without: micro F1, crosswise, of the swarm without each of its members, the theme or the company.
     """
 
     bundle: Bundle
     ece: float
     micro_f1: float
     ece_before: float
+    without: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,11 @@ def calibrate(bundle: Bundle, dev: Sequence[LabelledTable], generated: Sequence[
         "": fit_decisions(_recurrent(judged), None),
     }
     config = replace(bundle.config, decisions=fitted, text_temperature=_text_temperature(bundle, dev[:60]))
-    micro_f1, ece = _crosswise(judged, _agreement(bundle, sotab82))
+    micro_f1, ece = crosswise(judged, _agreement(bundle, sotab82))
     alone = Decisions(*[DecisionConfig({"primary": 1.0})] * 2)
     before = _error(*_decided(judged, alone, None))
-    return Calibration(replace(bundle, config=config), ece, micro_f1, before)
+    without = _leave_one_out(judged, _agreement(bundle, sotab82))
+    return Calibration(replace(bundle, config=config), ece, micro_f1, before, without)
 
 
 def judge(bundle: Bundle, vocabulary: Vocabulary, tables: Sequence[LabelledTable]) -> list[Judged]:
@@ -133,8 +136,8 @@ def _fit(judged: Sequence[Judged], members: Sequence[str], agreement: Agreement 
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimizer.step(loss)  # type: ignore[arg-type]
-    return config([round(value, 4) for value in logs.detach().exp().tolist()])  # type: ignore[misc]
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return config([round(value, 4) for value in logs.detach().exp().tolist()])
 
 
 def _decided(
@@ -148,7 +151,7 @@ def _decided(
     return torch.cat(rows), torch.cat([table.gold for table in judged])
 
 
-def _crosswise(judged: Sequence[Judged], agreement: Agreement | None) -> tuple[float, float]:
+def crosswise(judged: Sequence[Judged], agreement: Agreement | None) -> tuple[float, float]:
     """Accuracy (micro F1, as every column gets an answer) and calibration error on the unseen halves."""
     log_p, gold = [], []
     for half in (0, 1):
@@ -158,6 +161,24 @@ def _crosswise(judged: Sequence[Judged], agreement: Agreement | None) -> tuple[f
         gold.append(unseen[1])
     joined, right = torch.cat(log_p), torch.cat(gold)
     return float((joined.argmax(1) == right).double().mean()), _error(joined, right)
+
+
+def _leave_one_out(judged: Sequence[Judged], agreement: Agreement | None) -> dict[str, float]:
+    """Micro F1, crosswise, without each member, and without what goes together in a table."""
+    found = {"agreement": crosswise(judged, None)[0]}
+    for name in judged[0].labels:
+        if name == "primary":
+            continue
+        rest = [
+            replace(
+                table,
+                labels={n: x for n, x in table.labels.items() if n != name},
+                themes={n: x for n, x in table.themes.items() if n != name},
+            )
+            for table in judged
+        ]
+        found[name] = crosswise(rest, agreement)[0]
+    return found
 
 
 def _error(log_p: Tensor, gold: Tensor) -> float:

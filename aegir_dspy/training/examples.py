@@ -98,7 +98,9 @@ def relational_examples(count: int, seed: int) -> list[Example]:
     rng = random.Random(seed)
     tables = [relational_table(rng, 5) for _ in range(count)]
     return [
-        Example(tuple(c.values for c in t), tuple(() for _ in t), tuple(c.label for c in t), "relational")
+        Example(
+            tuple(tuple(c.values) for c in t), tuple(() for _ in t), tuple(c.label for c in t), "relational"
+        )
         for t in tables
     ]
 

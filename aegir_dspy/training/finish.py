@@ -1,4 +1,4 @@
-"""From a pre-trained checkpoint to the file that ships: train types, drop what is not needed, calibrate."""
+"""From a pre-trained checkpoint to the files that ship: train types, add members, calibrate."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
-from aegir_dspy.annotator.bundle import Bundle, BundleConfig, load_bundle, save_bundle
+from aegir_dspy.annotator.bundle import Bundle, BundleConfig, MemberConfig, load_bundle, save_bundle
 from aegir_dspy.annotator.evaluation import Prediction, score_predictions
 from aegir_dspy.annotator.head import ColumnHead
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.ontology.vocabulary import load_vocabulary
 from aegir_dspy.tables.table import Table
+from aegir_dspy.training.agreement import count_agreement
 from aegir_dspy.training.average import average
 from aegir_dspy.training.calibrate import calibrate
 from aegir_dspy.training.column_types import (
@@ -32,7 +33,15 @@ from aegir_dspy.training.ngrams import train_ngrams
 from aegir_dspy.training.pseudo import pseudo_examples
 from aegir_dspy.training.split import sotab82_split
 
-__all__ = ["average_and_write", "label_sets", "train_and_write"]
+__all__ = ["MEMBERS", "assemble", "average_and_write", "label_sets", "train_and_write"]
+
+MEMBERS: Mapping[str, str] = {
+    "backward": "reads every value from its end: endings, units, domains and file types come first",
+    "places": "knows places, organisations and the people who work there",
+    "offers": "knows offers: products, quantities, identifiers, recipes",
+    "works": "knows creative works and events, and the people behind them",
+}
+"""What each member of the swarm is for."""
 
 _NGRAM_SEED = 0
 _PSEUDO_SHARE = 0.2
@@ -66,38 +75,73 @@ def train_and_write(
     _write(trained, config, out)
     columns = {name: _labelled(tables) for name, (tables, _) in examples.items()}
     about = {"config": asdict(config), "columns": columns}
-    return _finish(load_bundle(out, dtype=torch.float32), data, out, about)
+    return assemble(load_bundle(out, dtype=torch.float32), data, out, about)
 
 
 def average_and_write(members: Sequence[Path], data: Path, out: Path) -> dict[str, Any]:
     """Average annotators, calibrate on the dev hosts, write `out` and its report."""
     bundles = [load_bundle(path, dtype=torch.float32) for path in members]
     about = {"average_of": [bundle.sha256 for bundle in bundles]}
-    return _finish(average(bundles), data, out, about)
+    return assemble(average(bundles), data, out, about)
 
 
-def _finish(bundle: Bundle, data: Path, out: Path, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the n-gram specialist, write, calibrate what was written, write with the calibration, report."""
+def assemble(
+    primary: Bundle,
+    data: Path,
+    out: Path,
+    about: Mapping[str, Any],
+    members: Mapping[str, Path] | None = None,
+    teacher: Bundle | None = None,
+) -> dict[str, Any]:
+    """Make a swarm of a primary and its members, calibrate it on the dev hosts, write it and its report.
+
+    The n-gram specialist is trained and what goes together is counted here; both take seconds.
+
+    Args:
+        out: the primary's file; the members' are written beside it, without what they share with it.
+        about: what the report says beside the measurements.
+        members: other specialists' files by name; roles are those of `MEMBERS`.
+        teacher: an annotator that labels the columns of the relation sets.
+    """
+    split = sotab82_split(data)
     examples = gather_examples(data, _NGRAM_SEED)
-    ngrams = train_ngrams(examples["sotab82"][0], examples["generated"][0])
-    save_bundle(out, bundle.model, bundle.head, bundle.config, ngrams)
-    dev = sotab82_split(data).dev
-    calibrated = calibrate(load_bundle(out), dev, generated_examples(150, _CALIBRATION_SEED))
-    sha256 = save_bundle(out, bundle.model, bundle.head, calibrated.bundle.config, ngrams)
+    labelled = list(examples["sotab82"][0])
+    if teacher is not None:
+        labelled += pseudo_examples(data, split, teacher)
+    agreement = count_agreement(labelled)
+    ngrams = train_ngrams(labelled, examples["generated"][0], agreement.themes)
+    written = tuple(_write_member(primary, name, path, out) for name, path in (members or {}).items())
+    config = replace(primary.config, members=written)
+    save_bundle(out, primary.model, primary.head, config, ngrams, agreement)
+    calibrated = calibrate(load_bundle(out), split.dev, generated_examples(150, _CALIBRATION_SEED))
+    sha256 = save_bundle(out, primary.model, primary.head, calibrated.bundle.config, ngrams, agreement)
     report = {
         "sha256": sha256,
+        "members": {member.name: member.sha256 for member in written},
         "torch": torch.__version__,
         **about,
         "dev": {
-            "columns": sum(len(t.labels) for t in dev),
-            **_dev_scores(load_bundle(out), dev),
+            "columns": sum(len(t.labels) for t in split.dev),
+            **_dev_scores(load_bundle(out), split.dev),
             "micro_f1_crosswise": calibrated.micro_f1,
             "ece_crosswise": calibrated.ece,
             "ece_before_calibration": calibrated.ece_before,
+            "micro_f1_crosswise_without": calibrated.without,
         },
     }
     out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return report
+
+
+def _write_member(primary: Bundle, name: str, path: Path, out: Path) -> MemberConfig:
+    """Write a member's file beside `out`, without the parameters it shares with the primary."""
+    member = load_bundle(path, dtype=torch.float32)
+    own, base = member.model.state_dict(), primary.model.state_dict()
+    shared = all(torch.equal(own[n].bfloat16(), base[n].bfloat16()) for n in own if n.startswith("ngram."))
+    file = f"{name}.safetensors"
+    without = ("ngram.",) if shared else ()
+    sha256 = save_bundle(out.with_name(file), member.model, member.head, member.config, without=without)
+    return MemberConfig(name, MEMBERS[name], file, sha256)
 
 
 def label_sets(examples: Mapping[str, tuple[Sequence[Example], float]]) -> dict[str, list[str]]:

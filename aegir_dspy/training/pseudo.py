@@ -72,7 +72,7 @@ def _opinions(tables: Sequence[LabelledTable], teacher: Bundle) -> list[Tensor]:
     for first in range(0, len(tables), 64):
         batch = [t.table for t in tables[first : first + 64]]
         log_p = annotator.scores(batch).logits.double().log_softmax(1)
-        found += log_p.split([len(t.columns) for t in batch])
+        found += torch.split(log_p, [len(t.columns) for t in batch])
     return found
 
 

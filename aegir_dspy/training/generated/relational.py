@@ -63,7 +63,7 @@ def relational_table(rng: Random, rows: int) -> list[GeneratedColumn]:
     found["code"] = [f"{rng.choice('ABCDEFG')}{rng.randint(100, 999)}" for _ in range(rows)]
     if rng.random() < 0.5:
         found["quantity"] = [str(rng.randint(1, 20)) for _ in range(rows)]
-    columns = [GeneratedColumn(label, "", tuple(values)) for label, values in found.items()]
+    columns = [GeneratedColumn(label, "", list(values)) for label, values in found.items()]
     return rng.sample(columns, len(columns))
 
 
