@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aegir_dspy.cli.annotate import check_output
 from aegir_dspy.errors import InputError
+
+if TYPE_CHECKING:
+    from aegir_dspy.rwkv.geometry import Geometry
 
 __all__ = ["app"]
 
@@ -20,8 +23,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Train the weights. Needs the extra: pip install 'aegir-dspy[train]'.",
     epilog=(
-        "Example: aegir train pretrain data/corpus --run runs/columns && "
-        "aegir train types data/train_dev --corpus data/corpus --run runs/columns --out columns.safetensors"
+        "Example: aegir train swarm data/train_dev --corpus data/corpus --run runs/swarm "
+        "--out swarm/columns.safetensors"
     ),
 )
 
@@ -44,19 +47,46 @@ def pretrain(
     """Learn to read columns from unlabelled tables; continues the run found in the folder."""
     import torch
 
-    from aegir_dspy.rwkv.geometry import Geometry
     from aegir_dspy.training.datasets import load_corpus
     from aegir_dspy.training.pretrain import PretrainConfig
     from aegir_dspy.training.pretrain import pretrain as run_pretraining
 
-    if width % 32:
-        raise InputError(f"expected a width that is a multiple of 32, found {width}")
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # decayed states underflow, and denormal numbers are slow
-    geometry = replace(Geometry.small(layers, width), ngram_buckets=65_536, ngram_width=64)
-    config = PretrainConfig(geometry, minutes=minutes, max_steps=max_steps, seed=seed)
+    config = PretrainConfig(_geometry(layers, width), minutes=minutes, max_steps=max_steps, seed=seed)
     path = run_pretraining(list(load_corpus(corpus)), config, run, _metrics(run / "pretrain.jsonl"))
     typer.echo(path)
+
+
+@app.command()
+def swarm(
+    data: Annotated[Path, typer.Argument(help="Folder with tables/*.parquet and labels.csv.")],
+    corpus: Annotated[Path, typer.Option(help="Folder of parquet shards with unlabelled tables.")],
+    run: Run,
+    out: Annotated[Path, typer.Option(help="The primary's weights to write; members come beside it.")],
+    share: Annotated[float, typer.Option(min=0.0, help="Of the default training time (3.5 hours).")] = 1.0,
+    max_steps: Annotated[int, typer.Option(min=0, help="Most steps of a stage; 0: no limit.")] = 0,
+    layers: Annotated[int, typer.Option(min=1)] = 3,
+    width: Annotated[int, typer.Option(min=32, help="A multiple of 32.")] = 160,
+    threads: Threads = 1,
+    seed: Seed = 0,
+) -> None:
+    """Train the whole swarm: readers in both directions, primary, domain specialists, decisions.
+
+    Continues the run found in the folder.
+    """
+    import torch
+
+    from aegir_dspy.training.datasets import load_corpus
+    from aegir_dspy.training.swarm import SwarmTraining, train_swarm
+
+    check_output(out)
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    config = SwarmTraining(_geometry(layers, width), max_steps=max_steps, seed=seed).scaled(share)
+    tables = list(load_corpus(corpus))
+    report = train_swarm(data, tables, run, out, config, _metrics(run / "swarm.jsonl"))
+    typer.echo(json.dumps(report, indent=1))
 
 
 @app.command()
@@ -114,6 +144,14 @@ def average(
 
     check_output(out)
     typer.echo(json.dumps(average_and_write(members, data, out), indent=1))
+
+
+def _geometry(layers: int, width: int) -> Geometry:
+    from aegir_dspy.rwkv.geometry import Geometry
+
+    if width % 32:
+        raise InputError(f"expected a width that is a multiple of 32, found {width}")
+    return replace(Geometry.small(layers, width), ngram_buckets=65_536, ngram_width=64)
 
 
 def _metrics(path: Path) -> Callable[[dict[str, float]], None]:

@@ -33,7 +33,15 @@ from aegir_dspy.training.ngrams import train_ngrams
 from aegir_dspy.training.pseudo import pseudo_examples
 from aegir_dspy.training.split import sotab82_split
 
-__all__ = ["MEMBERS", "assemble", "average_and_write", "label_sets", "train_and_write"]
+__all__ = [
+    "MEMBERS",
+    "PSEUDO_SHARE",
+    "assemble",
+    "average_and_write",
+    "label_sets",
+    "train_and_write",
+    "train_reader",
+]
 
 MEMBERS: Mapping[str, str] = {
     "backward": "reads every value from its end: endings, units, domains and file types come first",
@@ -44,7 +52,7 @@ MEMBERS: Mapping[str, str] = {
 """What each member of the swarm is for."""
 
 _NGRAM_SEED = 0
-_PSEUDO_SHARE = 0.2
+PSEUDO_SHARE = 0.2
 _CALIBRATION_SEED = 1_000_003  # other generated tables than any training seed draws
 _VOCABULARIES = ("sotab82", "schema", "sotab32", "dbpedia")
 
@@ -66,16 +74,29 @@ def train_and_write(
     columns of the relation sets.
     """
     examples = gather_examples(data, config.seed)
-    if teacher is not None:
-        found = pseudo_examples(data, sotab82_split(data), load_bundle(teacher))
-        examples["pseudo"] = (found, _PSEUDO_SHARE)
-    sets = label_sets(examples)
-    first = None if start is None else load_bundle(start, dtype=torch.float32)
-    trained = train_types(pretrained, examples, corpus, config, run, metrics, sets, first)
-    _write(trained, config, out)
+    opinion = None if teacher is None else load_bundle(teacher)
+    if opinion is not None:
+        examples["pseudo"] = (pseudo_examples(data, sotab82_split(data), opinion), PSEUDO_SHARE)
+    train_reader(pretrained, examples, corpus, config, run, out, metrics, start)
     columns = {name: _labelled(tables) for name, (tables, _) in examples.items()}
     about = {"config": asdict(config), "columns": columns}
-    return assemble(load_bundle(out, dtype=torch.float32), data, out, about)
+    return assemble(load_bundle(out, dtype=torch.float32), data, out, about, teacher=opinion)
+
+
+def train_reader(
+    pretrained: Path,
+    examples: Mapping[str, tuple[Sequence[Example], float]],
+    corpus: Sequence[Table],
+    config: TypesConfig,
+    run: Path,
+    out: Path,
+    metrics: Callable[[dict[str, float]], None],
+    start: Path | None = None,
+) -> None:
+    """Train one model and its head, and write them without calibration."""
+    sets = label_sets(examples)
+    first = None if start is None else load_bundle(start, dtype=torch.float32)
+    _write(train_types(pretrained, examples, corpus, config, run, metrics, sets, first), config, out)
 
 
 def average_and_write(members: Sequence[Path], data: Path, out: Path) -> dict[str, Any]:
