@@ -1,12 +1,13 @@
 """What does it cost to fuse the states of N agents? One batched product, beside copying the same bytes.
 
 States lie as the store of a large swarm keeps them, the agents of a head together (L·H, N, K·V); the product
-reads each once. Like the copy, `bmm` writes into memory that is already there. Rows: `copy` of the same bytes, `read` (adding them up, the floor of anything that looks at
-them), `bmm` (`fuse_bmm`), `bmm, agents apart` (states as they come out of a model, one call a layer), `bmm,
-8 receivers`, the naive `einsum` and `member by member` (`fuse_tensors`, whose bits do not depend on the
-batch). Copy and each way of fusing take turns; a figure is the median of the ratios of neighbours. The copy
-goes to at most 512 MB again and again, far more than any cache. The largest size needs 4.6 GB; a size that
-does not fit into the free memory is a failed check.
+reads each once. Like the copy, it writes into memory that is already there. Rows: `copy` of the same bytes,
+`read` (adding them up, the floor of anything that looks at them), `bmm` (`fuse_bmm`), `bmm, fresh result`,
+`bmm, agents apart` (states as they come out of a model, one call a layer), `bmm, 8 receivers`, the naive
+`einsum` and `member by member` (`fuse_tensors`, whose bits do not depend on the batch). Copy and each way of
+fusing take turns; a figure is the median of the ratios of neighbours. The copy goes to at most 512 MB again
+and again, far more than any cache. The largest size needs 4.6 GB; a size that does not fit into the free
+memory is a failed check.
 
     python benchmarks/fusion_cost.py [--quick] [--seed N] [--json FILE] [--threads N]
 """
