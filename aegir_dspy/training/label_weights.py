@@ -117,8 +117,8 @@ def fit_text_weights(bundle: Bundle, dev: Sequence[LabelledTable], terms: Sequen
         share[name], accuracy = _share(head, texts, gold)
     shift, temperature = bundle.config.text_shift, bundle.config.text_temperature
     other = _described(vocabulary, terms)
-    if other != tuple(vocabulary):
-        said = tuple(replace(label, headers=(), examples=()) for label in vocabulary)
+    said = tuple(replace(label, headers=(), examples=()) for label in vocabulary)
+    if other != said:
         change = _texts(bundle, other, features) - _texts(bundle, said, features)
         shift = _shift(head + share[name] * texts, change, gold)
         hidden = tuple(replace(label, label=f"type {i}") for i, label in enumerate(other))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 from aegir_dspy.annotator.bundle import Bundle
 from aegir_dspy.annotator.label_text import KINDS, LabelEncoder, LabelTexts, label_parts, verbalise
 from aegir_dspy.latent import FrozenSpecialist
+from aegir_dspy.latent.lens import LensCache
 from aegir_dspy.ontology import Label
 from aegir_dspy.tables.serialize import SerializeConfig
 
@@ -107,3 +109,17 @@ def test_hashed_words_are_the_same_everywhere(encoder: LabelEncoder) -> None:
     assert offsets.tolist() == [0, 4, 4]
     expected = [zlib.crc32(text) % 64 for text in (b"<a>", b"<day>", b"<day", b"day>")]
     assert words.tolist() == expected + expected[1:]
+
+
+def test_a_lens_keeps_the_vectors(
+    specialist: FrozenSpecialist, encoder: LabelEncoder, features: torch.Tensor, tmp_path: Path
+) -> None:
+    lenses = LensCache(tmp_path)
+    fresh = texts_of(specialist, encoder, *LABELS).scores(features)
+    for _ in range(2):
+        kept = LabelTexts(specialist, encoder, LABELS, SerializeConfig(), lenses)
+        assert torch.equal(kept.scores(features), fresh)
+        assert len(list(tmp_path.iterdir())) == 1
+    other = LabelTexts(specialist, encoder, LABELS[:2], SerializeConfig(), lenses)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert other.lens(lenses).state.identity == specialist.identity

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from aegir_dspy.annotator.bundle import Bundle, load_bundle, save_bundle
+from aegir_dspy.annotator.bundle import Bundle, default_bundle, load_bundle, save_bundle
 from aegir_dspy.annotator.label_text import LabelEncoder
 from aegir_dspy.annotator.text_scores import KnownScore, TextScore, label_score, reference
 from aegir_dspy.annotator.types import ColumnTypeAnnotator
 from aegir_dspy.errors import CheckpointError
 from aegir_dspy.ontology import Label, Vocabulary, load_vocabulary
 from aegir_dspy.tables import Table
+from aegir_dspy.tables.table import Column
 
 TELEPHONE, FAX = (load_vocabulary("sotab82")[name] for name in ("telephone", "faxNumber"))
 SWAPPED = Vocabulary(
@@ -105,3 +106,29 @@ def test_a_broken_encoder_is_refused(reader: Bundle, tmp_path: Path) -> None:
     save_bundle(path, reader.model, reader.head, reader.config, label_text=broken)
     with pytest.raises(CheckpointError, match="size mismatch"):
         load_bundle(path)
+
+
+PAIRS = {
+    ("telephone", "faxNumber"): ["+49 30 1234567", "030 765432", "+44 20 7946 0958"],
+    ("Time", "Duration"): ["10:30", "02:15", "1:45"],
+    ("Book/name", "Movie/name"): ["The Old Lighthouse", "Winter Road", "A Summer Away"],
+    ("postalCode", "IdentifierAT"): ["10115", "89073", "50667"],
+}
+
+
+@pytest.mark.skipif(default_bundle().label_text is None, reason="the weights have no encoder of labels")
+def test_descriptions_decide_between_confusable_types() -> None:
+    schema, changed = load_vocabulary("schema"), 0
+    for names, values in PAIRS.items():
+        one, two = (schema[name] for name in names)
+        swapped = (
+            replace(one, description=two.description),
+            replace(two, description=one.description),
+        )
+        table = Table("t", "t.csv", (Column(0, None, tuple(values)),))
+        margins = []
+        for labels in ((one, two), swapped):
+            logits = ColumnTypeAnnotator(default_bundle(), Vocabulary("pair", labels)).scores([table]).logits
+            margins.append(float(logits[0, 0] - logits[0, 1]))
+        changed += margins[0] * margins[1] < 0
+    assert changed >= 2
