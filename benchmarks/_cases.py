@@ -30,7 +30,7 @@ from aegir_dspy.training.split import sotab82_split, wikitables_split
 __all__ = ["Cases", "relational", "sotab82", "t2dv2", "training_examples", "wikitables"]
 
 CAPTION = "table"  # the header of the piece that holds page title and section
-FILLERS = 16
+FILLERS = 16  # most columns beside those the annotator would choose
 _TOLD_APART = frozenset(RELATIONAL) - {"venue", "country", "code", "quantity"}
 _NO_FILLER = re.compile("(?i)date|time|year|latitude|longitude|geo|coordinate|country|city|place|team|event")
 
@@ -64,14 +64,35 @@ class Cases:
         return len(self.targets)
 
     def select(self, rows: Sequence[int]) -> Cases:
-        """Some of the targets."""
-        names = ("tables", "targets", "context", "others", "wrong", "gold")
-        return replace(self, **{name: [getattr(self, name)[i] for i in rows] for name in names})
+        """Some of the targets, and the pieces they need."""
+        some = self._rows(rows)
+        lists = [*some.context, *some.others, *some.wrong]
+        used = sorted({*some.targets, *(i for one in lists for i in one)})
+        place = {i: number for number, i in enumerate(used)}
+        return replace(
+            some,
+            pieces=[self.pieces[i] for i in used],
+            targets=[place[i] for i in some.targets],
+            context=[[place[i] for i in one] for one in some.context],
+            others=[[place[i] for i in one] for one in some.others],
+            wrong=[[place[i] for i in one] for one in some.wrong],
+        )
+
+    def _rows(self, rows: Sequence[int]) -> Cases:
+        return replace(
+            self,
+            tables=[self.tables[i] for i in rows],
+            targets=[self.targets[i] for i in rows],
+            context=[self.context[i] for i in rows],
+            others=[self.others[i] for i in rows],
+            wrong=[self.wrong[i] for i in rows],
+            gold=[self.gold[i] for i in rows],
+        )
 
     def at(self, agents: int, most: int, rng: random.Random) -> Cases:
         """Up to `most` targets by lot with exactly `agents` context columns by lot, chosen ones first."""
         able = [i for i in range(len(self)) if len(self.context[i]) + len(self.others[i]) >= agents]
-        cases = self.select(sorted(rng.sample(able, min(most, len(able)))))
+        cases = self._rows(sorted(rng.sample(able, min(most, len(able)))))
         context = []
         for chosen, more in zip(cases.context, cases.others, strict=True):
             missing = agents - len(chosen)
@@ -184,7 +205,7 @@ def _of(
             cases.targets.append(first[number] + target)
             cases.context.append(context)
             taken = {*context, first[number] + target}
-            cases.others.append([i for i in said[number] if i not in taken])
+            cases.others.append([i for i in said[number] if i not in taken][:FILLERS])
             cases.wrong.append(said[other[number]][: len(context)])
             cases.gold.append(right)
     return cases

@@ -83,7 +83,7 @@ class Reader:
     def __init__(self, bundle: Bundle, labels: Sequence[str]) -> None:
         rows = {label: row for row, label in enumerate(bundle.config.labels)}
         self.labels, self.rows = list(labels), [rows[label] for label in labels]
-        self.head = bundle.head
+        self.head, self.direction = bundle.head, bundle.config.serialize.direction
         self.specialist = FrozenSpecialist(bundle.model, bundle.identity)
 
     def in_order(self, columns: Columns, rng: random.Random | None = None) -> Tensor:
@@ -159,7 +159,7 @@ class Reader:
         for position in range(max(map(len, streams))):
             still = [row for row, i in enumerate(going) if len(streams[i]) > position]
             going, states = [going[row] for row in still], states.select(still) if states else None
-            features, states = self.specialist.read([streams[i][position] for i in going], states)
+            features, states, _ = self.specialist.read([streams[i][position] for i in going], states)
             for i, vector in zip(going, features, strict=True):
                 found[i].append(vector)
         return found

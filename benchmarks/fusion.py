@@ -1,6 +1,6 @@
 """What does a column gain from others, and what is kept when only their states are handed over?
 
-    python benchmarks/fusion.py [--quick] [--checkpoint FILE] [--seed N] [--json FILE] [--data DIR]
+    python benchmarks/fusion.py [--quick] [--checkpoint FILE] [--reader FILE ...] [--seed N] [--json FILE]
 
 Every arm has the same frozen primary, head and serialization, no n-gram member, and answers for the same
 columns: labelled ones with something beside them. They differ in what the target is read after. Sets:
@@ -12,23 +12,27 @@ Column `all`: every target with the context the annotator would choose, ± the s
 seeds (column orders; trainings). N1 … N16: up to as many targets as `at_n`, with exactly that many context
 columns, by lot (relational: with generated fillers). Trained arms learn on training tables, from the same
 task; the primary is frozen. `path`: bytes read one after the other until the answer; `handed`: bytes handed
-over, mean of a target. The rows `time` are 8 tables of 17 columns, all of them targets: cold from bytes, and
+over, mean of a target. The rows `time` are 6 tables of 17 columns, all of them targets: cold from bytes, and
 with what was read or said about the columns kept in memory.
 
-*Text passing*: each context column's most probable label, by the same primary alone, in words; a caption is
-handed on as it is. *Trained*: with a head of its own, trained on such readings.
+*Aligned*: another checkpoint (``--reader``, any size) reads the context, an `AlignmentProjection` fitted by
+ridge on what both made of training columns maps its states, and they are fused by sum/√N; *beside*: both
+readers' states are fused. *Text passing*: each context column's most probable label, by the same primary
+alone, in words; a caption is handed on as it is. *Trained*: with a head of its own, trained on such readings.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,9 +47,11 @@ from aegir_dspy.annotator.bundle import Bundle, default_bundle, load_bundle
 from aegir_dspy.annotator.head import ColumnHead
 from aegir_dspy.annotator.text_scores import verbalise
 from aegir_dspy.latent.affine import MapsKind
-from aegir_dspy.latent.specialist import Reading
+from aegir_dspy.latent.alignment import AlignmentProjection
+from aegir_dspy.latent.fusion import side_by_side
+from aegir_dspy.latent.specialist import FrozenSpecialist, Reading
 from aegir_dspy.latent.state_fusion import FusionConfig, RWKVStateFusion
-from aegir_dspy.tables.serialize import ANSWER_END, HEADER_END
+from aegir_dspy.tables.serialize import ANSWER_END, COLUMN_END, HEADER_END, VALUE_END
 from aegir_dspy.training.fusion import FusionTask, FusionTrainingConfig, read_fusion_task, train_fusion
 from aegir_dspy.training.labels import group_loss
 
@@ -59,9 +65,7 @@ FREE = {
 }
 TRAINED = {
     DEFAULT: FusionConfig("weighted_sum"),
-    "gated": FusionConfig("gated"),
     "gated, 8 slots": FusionConfig("gated", agents=8),
-    "concat_project": FusionConfig("concat_project"),
     "concat_project, 8 slots": FusionConfig("concat_project", agents=8),
 }
 POOLED = ("sotab82", "wikitables_turl", "relational")
@@ -78,7 +82,7 @@ class Size:
     relational: int = 120
     at_n: int = 80
     agents: tuple[int, ...] = AGENTS
-    training: FusionTrainingConfig = FusionTrainingConfig(steps=80, columns=16, targets=600)
+    training: FusionTrainingConfig = FusionTrainingConfig(steps=60, columns=16, targets=500)
 
 
 QUICK = Size(2, 25, 8, 8, (1, 4), FusionTrainingConfig(steps=4, columns=8, targets=24))
@@ -111,7 +115,7 @@ class Sheet:
     reader: Reader
     first: Reading
     said: list[str] = field(default_factory=list)  # the label of each piece, in words; empty: no words
-    other: Reading | None = None
+    aligned: dict[str, Reading] = field(default_factory=dict)  # what another reader's states become
 
 
 def measure(bench: Bench) -> None:
@@ -128,7 +132,7 @@ def measure(bench: Bench) -> None:
     found = {sheet.cases.name: _accuracy(sheet, arms, size, seed) for sheet in sheets}
     for sheet in sheets:
         _rows(bench, sheet, arms, found[sheet.cases.name], size)
-    for name, cold, reuse in _times(bundle, arms, 2 if bench.options.quick else 8, seed):
+    for name, cold, reuse in _times(bundle, arms, 2 if bench.options.quick else 6, seed):
         bench.row(set="time", arm=name, cold_ms=1000 * cold, reuse_ms=1000 * reuse)
     _checks(bench, {s.cases.name: s.cases for s in sheets}, found, size, seed)
 
@@ -185,6 +189,46 @@ def _arms(bundle: Bundle, task: FusionTask, size: Size, seed: int) -> Iterator[A
     for name, config in TRAINED.items():
         fusions = [_trained(bundle, task, config, size, seed + run) for run in range(size.seeds)]
         yield Arm(name, partial(_learned, fusions), size.seeds, cost=partial(_fused_cost, state))
+
+
+def _aligned(bundle: Bundle, others: dict[str, Bundle], task: FusionTask) -> Iterator[Arm]:
+    """Another reader's states instead of the primary's, and beside them."""
+    for (name, other), states in zip(others.items(), task.states[1:], strict=True):
+        align = AlignmentProjection(other.model.geometry, bundle.model.geometry)
+        align.fit(states, task.states[0])
+        read = partial(_other, name, other, align.requires_grad_(False))
+        handed = _state_bytes(other)[0]
+        yield Arm(f"aligned {name}", partial(read, False), cost=partial(_fused_cost, handed))
+        handed += _state_bytes(bundle)[0]
+        yield Arm(f"aligned {name}, beside", partial(read, True), cost=partial(_fused_cost, handed))
+
+
+def _other(
+    name: str,
+    other: Bundle,
+    align: AlignmentProjection,
+    beside: bool,
+    sheet: Sheet,
+    cases: Cases,
+    run: int,
+) -> Tensor:
+    if name not in sheet.aligned:
+        turn = other.config.serialize.direction != sheet.reader.direction
+        pieces = [_turned(piece) if turn else piece for piece in cases.pieces]
+        reading = FrozenSpecialist(other.model, other.identity).read(pieces)
+        sheet.aligned[name] = reading._replace(states=align(reading.states))
+    first, count = sheet.aligned[name], len(cases.pieces)
+    if beside:
+        first = first._replace(states=side_by_side([sheet.first.states, first.states]))
+        both = [[*context, *(count + i for i in context)] for context in cases.context]
+        cases = replace(cases, context=both)
+    return _fused(sheet, cases, RWKVStateFusion("sqrt").eval(), first)
+
+
+def _turned(piece: bytes) -> bytes:
+    """A piece as a reader of the other direction reads it: every header and value reversed."""
+    marks = b"([" + HEADER_END + VALUE_END + COLUMN_END + b"])"
+    return b"".join(part[::-1] for part in re.split(marks, piece))
 
 
 def _single(sheet: Sheet, cases: Cases, run: int) -> Tensor:
@@ -262,7 +306,8 @@ def _text_head(bundle: Bundle, task: FusionTask, steps: int = 200) -> ColumnHead
     adam = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=0.01)
     for _ in range(steps):
         adam.zero_grad()
-        group_loss(head(features), task.label, task.mask, 0.05).mean().backward()
+        loss = group_loss(head(features), task.label, task.mask, 0.05).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
     return head.requires_grad_(False).eval()
 
@@ -351,9 +396,9 @@ def _wide(cases: Cases) -> Cases:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    """The least of three, in processor time: the machine may be shared."""
+    """The lesser of two, in processor time: the machine may be shared."""
     spent = []
-    for _ in range(3):
+    for _ in range(2):
         began = time.process_time()
         work()
         spent.append(time.process_time() - began)
@@ -440,8 +485,10 @@ def _rows(
     bench.row(set=cases.name, arm="(targets)", all=len(cases), **counts)
 
 
-def _mean(found: dict[tuple[int, str], Right], agents: int, name: str) -> float | None:
-    return float(found[agents, name].mean()) if (agents, name) in found else None
+def _mean(found: dict[tuple[int, str], Right], agents: int, name: str) -> float | str | None:
+    if (agents, name) in found:
+        return float(found[agents, name].mean())
+    return "cannot" if "slots" in name and (agents, SINGLE) in found else None
 
 
 Measured = tuple[Cases, dict[tuple[int, str], Right]]
@@ -452,22 +499,25 @@ def _gap(
 ) -> tuple[float, float, float]:
     """Accuracy of one arm less another's, pooled, and its 95 % interval over tables and runs."""
     rng = np.random.default_rng(seed)
-    gains, totals = np.zeros(DRAWS + 1), np.zeros(DRAWS + 1)
+    gains, totals = np.zeros((2, 1 + DRAWS))
     for cases, found in sets:
         a, b = found[agents, one], found[agents, other]
         tables = np.unique(cases.tables, return_inverse=True)[1] if not agents else np.arange(a.shape[1])
-        sums_a, sums_b = (np.stack([np.bincount(tables, run) for run in x]) for x in (a, b))
         count = np.bincount(tables)
-        for draw in range(DRAWS + 1):
-            times = np.bincount(rng.integers(len(count), size=len(count)), minlength=len(count))
-            runs_a, runs_b = (rng.integers(len(x), size=len(x)) for x in (a, b))
-            if not draw:  # the whole set itself
-                times, runs_a, runs_b = np.ones(len(count)), np.arange(len(a)), np.arange(len(b))
-            gains[draw] += (sums_a[runs_a].mean(0) - sums_b[runs_b].mean(0)) @ times
-            totals[draw] += count @ times
+        times = _draws(rng, len(count)) * len(count)
+        for sign, right in ((1, a), (-1, b)):
+            sums = np.stack([np.bincount(tables, run) for run in right])  # (runs, tables)
+            gains += sign * ((_draws(rng, len(right)) @ sums) * times).sum(1)
+        totals += times @ count
     share = gains / totals
     low, high = np.quantile(share[1:], (0.025, 0.975))
     return float(share[0]), float(low), float(high)
+
+
+def _draws(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """(1 + DRAWS, count) how often each is drawn, as a share: first each once, then with replacement."""
+    drawn = rng.multinomial(count, np.full(count, 1 / count), DRAWS) / count
+    return np.concatenate([np.full((1, count), 1 / count), drawn])
 
 
 def _checks(
@@ -501,8 +551,10 @@ def _checks(
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
+    files: dict[str, Any] = {"type": Path, "metavar": "FILE"}
+    parser.add_argument("--checkpoint", **files, help="the primary (default: the package's)")
     parser.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="the primary (default: the package's)"
+        "--reader", **files, nargs="*", default=[], help="other checkpoints that read context"
     )
 
 
