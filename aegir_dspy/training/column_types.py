@@ -44,6 +44,7 @@ HEADER_GROUP = "header"
 THEME_GROUP = "theme"
 _CAPTION = "table"  # what stands as header over the text about a table
 _NAMED = frozenset({"freebase"})  # label sets of tables that always come with headers
+_WHOLE = frozenset({"relational"})  # label sets of tables whose columns are compared: all rows, all context
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ class _Steps:
         model, head, c = self.trained.model, self.trained.head, self.config
         label, group, theme = torch.tensor(labels), torch.tensor(groups), torch.tensor(themes)
         alone = read_pieces(model, pieces, None, c.batch_tokens // 4)
-        members = self._members(tables)
+        members = self._members(tables, [self.trained.space.group_names[g] in _WHOLE for g in groups])
         informed = members.any(1)
         start = fuse_tensors(alone.states, members[informed])
         chosen = [pieces[i] for i in informed.nonzero().flatten().tolist()]
@@ -240,15 +241,17 @@ class _Steps:
             number += 1
         return pieces, labels, groups, tables, themes
 
-    def _members(self, tables: Sequence[int]) -> Tensor:
-        """(C, C) bool: a random subset of the table's other columns for each column, sometimes none."""
+    def _members(self, tables: Sequence[int], whole: Sequence[bool]) -> Tensor:
+        """(C, C) bool: a random subset of the table's other columns for each column, sometimes none.
+
+        Three in four of the columns that have to be compared with others (`whole`) keep all of them.
+        """
         table = torch.tensor(tables)
         members = (table.unsqueeze(0) == table.unsqueeze(1)) & ~torch.eye(len(tables), dtype=torch.bool)
-        for row in members:
+        for row, compared in zip(members, whole, strict=True):
             others = row.nonzero().flatten().tolist()
-            keep = (
-                self.config.context if self.rng.random() < 0.6 else self.rng.randint(0, self.config.context)
-            )
+            full = self.rng.random() < (0.75 if compared else 0.6)
+            keep = self.config.context if full else self.rng.randint(0, self.config.context)
             for dropped in self.rng.sample(others, max(0, len(others) - keep)):
                 row[dropped] = False
         return members
@@ -275,17 +278,14 @@ class _Steps:
         group = self.group_ids[example.group] + 1
         headers = rng.random() < (0.95 if example.group in _NAMED else self.config.header_share)
         indices = rng.sample(range(len(example.columns)), len(example.columns))[:most]
+        rows = self._rows(example)
         values_hidden = headers and rng.random() < 0.15  # a schema without values
         segments = []
         if example.caption and rng.random() < 0.9:
             segments.append(Segment(_CAPTION, [example.caption], None, NO_LABEL, group))
         for i in indices:
-            values = example.columns[i]
-            keep = len(values) if rng.random() < 0.5 else rng.randint(min(2, len(values)), len(values))
-            order = rng.sample(range(len(values)), keep) if rng.random() < 0.5 else range(keep)
-            shown = (
-                [] if values_hidden else list(dict.fromkeys(values[j] for j in order if values[j].strip()))
-            )
+            values = [example.columns[i][j] for j in rows if j < len(example.columns[i])]
+            shown = [] if values_hidden else list(dict.fromkeys(v for v in values if v.strip()))
             names = example.headers[i]
             header = rng.choice(names) if headers and names and rng.random() < 0.9 else None
             if not shown and header is None:
@@ -294,6 +294,14 @@ class _Steps:
             answer = normalise_header(example.labels[i]) or None
             segments.append(Segment(header, shown[: self.config.serialize.max_values], answer, label, group))
         return segments
+
+    def _rows(self, example: Example) -> Sequence[int]:
+        """The rows of a table that are shown, the same for all its columns, often not all nor in order."""
+        count, rng = max(map(len, example.columns), default=0), self.rng
+        if example.group in _WHOLE:
+            return range(count)
+        keep = count if rng.random() < 0.5 else rng.randint(min(2, count), count)
+        return rng.sample(range(count), keep) if rng.random() < 0.5 else range(keep)
 
 
 def theme_label(theme: str) -> str:

@@ -96,7 +96,7 @@ def generated_examples(count: int, seed: int) -> list[Example]:
 def relational_examples(count: int, seed: int) -> list[Example]:
     """Generated tables whose labels no column tells alone (`aegir_dspy.training.generated.relational`)."""
     rng = random.Random(seed)
-    tables = [relational_table(rng, 5) for _ in range(count)]
+    tables = [relational_table(rng, 3) for _ in range(count)]
     return [
         Example(
             tuple(tuple(c.values) for c in t), tuple(() for _ in t), tuple(c.label for c in t), "relational"
@@ -121,7 +121,7 @@ def gather_examples(folder: Path, seed: int) -> dict[str, tuple[list[Example], f
         "sotab82": (sotab, 0.45),
         "sotab82 among schema": (_unambiguous(train, schema), 0.08),
         "generated": (generated_examples(6000, seed), 0.1),
-        "relational": (relational_examples(3000, seed), 0.08),
+        "relational": (relational_examples(20_000, seed), 0.3),
     }
     for source, share in (("sotabv2_cpa", 0.06), ("sotabv2_cpa_val", 0.05)):
         tables = without_dev(_optional(folder, source, "CPA"), dev)

@@ -7,9 +7,9 @@ else in the file stays as it is.
 
 What is fitted (`aegir_dspy.annotator.text_scores`):
 
-- ``text_share``, for sotab82 and schema: the share that makes the gold labels likeliest among those that cost
-  no accuracy;
-- ``text_shift``: the largest that costs at most a point of accuracy when the descriptions are others of the
+- ``text_share``, for sotab82 and schema: the share that makes the gold labels likeliest, if it gains half a point of
+  accuracy; otherwise 0, and no text is read for a built-in vocabulary;
+- ``text_shift``: the largest that costs at most three points of accuracy when all the descriptions are others of the
   same meaning, schema.org's own comments, which no training has seen;
 - ``text_temperature``: on the same comments, with the names hidden, because vocabularies of other labels come
   with texts never seen.
@@ -29,6 +29,7 @@ from aegir_dspy.annotator.bundle import Bundle, load_bundle, save_bundle
 from aegir_dspy.annotator.calibration import fit_temperature
 from aegir_dspy.annotator.label_text import LabelTexts
 from aegir_dspy.annotator.sheet import Sheet
+from aegir_dspy.annotator.text_scores import text_change
 from aegir_dspy.latent.fusion import fuse_tensors
 from aegir_dspy.latent.specialist import FrozenSpecialist
 from aegir_dspy.ontology.vocabulary import Label, Vocabulary, load_vocabulary
@@ -43,7 +44,8 @@ __all__ = ["TextWeights", "fit_text_weights", "with_label_text", "write_label_te
 
 _SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
 _SHIFTS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
-_COST = 0.01  # accuracy that other words of the same meaning may cost
+_GAIN = 0.005  # accuracy that makes it worth reading the texts of a built-in vocabulary
+_COST = 0.03  # accuracy that other words of the same meaning may cost
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def fit_text_weights(bundle: Bundle, dev: Sequence[LabelledTable], terms: Sequen
     other = _described(vocabulary, terms)
     said = tuple(replace(label, headers=(), examples=()) for label in vocabulary)
     if other != said:
-        change = _texts(bundle, other, features) - _texts(bundle, said, features)
+        change = text_change(_read(bundle, other), _read(bundle, said), features)
         shift = _shift(head + share[name] * texts, change, gold)
         hidden = tuple(replace(label, label=f"type {i}") for i, label in enumerate(other))
         temperature = fit_temperature(_texts(bundle, hidden, features).float(), gold)
@@ -129,7 +131,7 @@ def fit_text_weights(bundle: Bundle, dev: Sequence[LabelledTable], terms: Sequen
 def _share(head: Tensor, texts: Tensor, gold: Tensor) -> tuple[float, tuple[float, float]]:
     """The share, and accuracy without and with it."""
     right = {share: float(((head + share * texts).argmax(1) == gold).double().mean()) for share in _SHARES}
-    harmless = [share for share in _SHARES if right[share] >= right[0.0]]
+    harmless = [0.0, *(share for share in _SHARES if right[share] >= right[0.0] + _GAIN)]
     best = min(harmless, key=lambda share: float(F.cross_entropy(head + share * texts, gold)))
     return best, (right[0.0], right[best])
 
@@ -183,6 +185,10 @@ def _head(bundle: Bundle, vocabulary: Vocabulary, features: Tensor) -> Tensor:
 
 
 def _texts(bundle: Bundle, labels: Sequence[Label], features: Tensor) -> Tensor:
+    return _read(bundle, labels).scores(features)
+
+
+def _read(bundle: Bundle, labels: Sequence[Label]) -> LabelTexts:
     assert bundle.label_text is not None
     specialist = FrozenSpecialist(bundle.model, bundle.identity)
-    return LabelTexts(specialist, bundle.label_text, labels, bundle.config.serialize).scores(features)
+    return LabelTexts(specialist, bundle.label_text, labels, bundle.config.serialize)

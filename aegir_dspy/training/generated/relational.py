@@ -26,12 +26,8 @@ RELATIONAL: tuple[str, ...] = (
     "orderDate",
     "homeTeam",
     "awayTeam",
-    "venue",
     "latitude",
     "longitude",
-    "country",
-    "code",
-    "quantity",
 )
 
 _CITIES = (
@@ -57,13 +53,19 @@ _COUNTRIES = {
 
 
 def relational_table(rng: Random, rows: int) -> list[GeneratedColumn]:
-    """One table of 3 to 5 columns in random order; labels are of `RELATIONAL`, headers are empty."""
+    """One table of 3 to 5 columns in random order; headers are empty.
+
+    Only the two columns that have to be compared have a label of `RELATIONAL`, the others have none ("").
+    """
     maker: Callable[[Random, int], dict[str, list[str]]] = rng.choice((_period, _person, _match, _place))
     found = maker(rng, rows)
     found["code"] = [f"{rng.choice('ABCDEFG')}{rng.randint(100, 999)}" for _ in range(rows)]
-    if rng.random() < 0.5:
+    if rng.random() < 0.3:
         found["quantity"] = [str(rng.randint(1, 20)) for _ in range(rows)]
-    columns = [GeneratedColumn(label, "", list(values)) for label, values in found.items()]
+    columns = [
+        GeneratedColumn(name if name in RELATIONAL else "", "", list(values))
+        for name, values in found.items()
+    ]
     return rng.sample(columns, len(columns))
 
 
@@ -84,11 +86,10 @@ def _person(rng: Random, rows: int) -> dict[str, list[str]]:
 def _years(rng: Random, rows: int, apart: int) -> tuple[list[str], list[str]]:
     """Two columns of dates, the second `apart` years later; both from the same range of years."""
     base = rng.randint(1930, 2020 - apart)
-    month_first = rng.random() < 0.5
+    form = rng.choice(("{y}", "{y}", "{y}-{m:02}-{d:02}", "{m}/{d}/{y}"))
 
     def date(year: int) -> str:
-        day, month = f"{rng.randint(1, 28):02}", f"{rng.randint(1, 12):02}"
-        return f"{month}/{day}/{year}" if month_first else f"{year}-{month}-{day}"
+        return form.format(y=year, m=rng.randint(1, 12), d=rng.randint(1, 28))
 
     years = [base + rng.randint(0, 3) for _ in range(rows)]
     return [date(y) for y in years], [date(y + apart) for y in years]
@@ -99,14 +100,14 @@ def _match(rng: Random, rows: int) -> dict[str, list[str]]:
     return {
         "homeTeam": [home for home, _ in pairs],
         "awayTeam": [away for _, away in pairs],
-        "venue": [f"{home} Arena" for home, _ in pairs],
+        "venue": [home for home, _ in pairs],
     }
 
 
 def _place(rng: Random, rows: int) -> dict[str, list[str]]:
     country, (south, north, west, east) = rng.choice(list(_COUNTRIES.items()))
     return {
-        "latitude": [f"{rng.uniform(south, north):.3f}" for _ in range(rows)],
-        "longitude": [f"{rng.uniform(west, east):.3f}" for _ in range(rows)],
+        "latitude": [f"{rng.uniform(south, north):.1f}" for _ in range(rows)],
+        "longitude": [f"{rng.uniform(west, east):.1f}" for _ in range(rows)],
         "country": [country] * rows,
     }
