@@ -101,6 +101,8 @@ def _pairs(bench: Bench, bundles: Sequence[Bundle], tables: Tables) -> None:
     row = torch.tensor([schema.names.index(label) for label in gold])
     names_only = _rewritten(schema, lambda label: Label(label.label))
     pairs = _confusable(_logits(bundles[0], names_only, tables), row)
+    if not pairs:
+        raise InputError(f"expected types with at least {FEWEST} columns each, found none: leave out --quick")
     other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
     asked = [i for i, a in enumerate(row.tolist()) if a in other]
     said = ", ".join(f"{schema.names[a]} - {schema.names[b]}" for a, b in pairs)

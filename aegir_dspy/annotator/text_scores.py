@@ -3,10 +3,11 @@
 For a column with features x, head h and text score t (`aegir_dspy.annotator.label_text`):
 
 - labels that the head knows, all of a vocabulary:
-  h(x, l) + w·t(x, text of l) + v·(t(x, text of l) - t(x, built-in text of l));
+  h(x, l) + w·t(x, text of l) + v·g(l)·(t(x, text of l) - t(x, built-in text of l));
   w is fitted on dev for each vocabulary such that accuracy does not fall. The last term is zero for a label
   with the text the weights were trained with, and speaks for a user's own or an evolved text: it says by how
-  much the new text fits the column better than the built-in one.
+  much the new text fits the column better than the built-in one. g(l), 0 to 1, grows with the distance of
+  the two texts: other words for the same lie nearer than words for something else.
 - otherwise t(x, text of l), to which the labels that the head knows add its opinion among them.
 
 What a label does not say (no description, no headers, no examples) counts as unchanged.
@@ -35,7 +36,9 @@ from aegir_dspy.rwkv.scoring import ContinuationScorer
 from aegir_dspy.rwkv.state import StateTensors
 from aegir_dspy.tables.serialize import ANSWER_END, COLUMN_END
 
-__all__ = ["KnownScore", "TextScore", "TextScorer", "label_score", "reference", "verbalise"]
+__all__ = ["KnownScore", "TextScore", "TextScorer", "label_score", "reference", "text_change", "verbalise"]
+
+_FAR = 0.45  # 1 - cosine of two texts of one label from which on the new one counts in full
 
 
 def label_score(
@@ -163,16 +166,26 @@ class KnownScore:
         labels = tuple(vocabulary)
         share, shift = bundle.config.text_share.get(vocabulary.name, 0.0), bundle.config.text_shift
         own = _texts(bundle, labels, lenses)
-        self.terms = [(share, own)] if share else []
+        self.share, self.shift, self.own = share, shift, own
+        self.built_in = None
         if changed:
-            self.terms += [(shift, own), (-shift, _texts(bundle, tuple(map(reference, labels)), lenses))]
+            self.built_in = _texts(bundle, tuple(map(reference, labels)), lenses)
 
     def __call__(self, reading: Reading) -> Tensor:
         """(C, labels) float64."""
         scores = self.head(reading.features)
-        for weight, texts in self.terms:
-            scores = scores + weight * texts.scores(reading.features)
+        if self.share:
+            scores = scores + self.share * self.own.scores(reading.features)
+        if self.built_in is not None:
+            scores = scores + self.shift * text_change(self.own, self.built_in, reading.features)
         return scores.cpu()
+
+
+def text_change(own: LabelTexts, built_in: LabelTexts, features: Tensor) -> Tensor:
+    """(C, L) by how much the labels' own texts fit columns better than the built-in ones."""
+    distance = 1 - (own.vectors * built_in.vectors).sum(1)  # (L,)
+    change = own.scores(features) - built_in.scores(features)
+    return change * (distance / _FAR).clamp(max=1)
 
 
 def _texts(bundle: Bundle, labels: Sequence[Label], lenses: LensCache | None) -> LabelTexts:

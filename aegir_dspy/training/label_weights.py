@@ -7,10 +7,10 @@ else in the file stays as it is.
 
 What is fitted (`aegir_dspy.annotator.text_scores`):
 
-- ``text_share``, for sotab82 and schema: the share that makes the gold labels likeliest, if it gains half a point of
-  accuracy; otherwise 0, and no text is read for a built-in vocabulary;
-- ``text_shift``: the largest that costs at most three points of accuracy when all the descriptions are others of the
-  same meaning, schema.org's own comments, which no training has seen;
+- ``text_share``, for sotab82 and schema: the share that makes the gold labels likeliest, if it gains half a
+  point of accuracy; otherwise 0, and no text is read for a built-in vocabulary;
+- ``text_shift``: the largest that costs at most three points of accuracy when all the descriptions are others
+  of the same meaning, schema.org's own comments, which no training has seen;
 - ``text_temperature``: on the same comments, with the names hidden, because vocabularies of other labels come
   with texts never seen.
 """
