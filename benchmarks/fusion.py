@@ -79,8 +79,8 @@ class Size:
 
     seeds: int = 3
     targets: int = 10_000
-    relational: int = 120
-    at_n: int = 80
+    relational: int = 100
+    at_n: int = 60
     agents: tuple[int, ...] = AGENTS
     training: FusionTrainingConfig = FusionTrainingConfig(steps=60, columns=16, targets=500)
 
@@ -124,10 +124,12 @@ def measure(bench: Bench) -> None:
     size = QUICK if bench.options.quick else Size()
     folder, seed = labelled_folder(bench), bench.options.seed
     bundle = load_bundle(bench.options.checkpoint) if bench.options.checkpoint else default_bundle()
-    task = read_fusion_task(
-        bundle, training_examples(bundle, folder, seed), replace(size.training, seed=seed)
-    )
-    arms = list(_arms(bundle, task, size, seed))
+    others = {f"{path.parent.name}/{path.stem}": load_bundle(path) for path in bench.options.reader}
+    examples = training_examples(bundle, folder, seed)
+    training = replace(size.training, seed=seed)
+    task = read_fusion_task(bundle, examples, training, [bundle, *others.values()])
+    own = replace(task, states=task.states[:1])
+    arms = [*_arms(bundle, own, size, seed), *_aligned(bundle, others, task)]
     sheets = [_sheet(cases, bundle) for cases in _sets(bundle, folder, size, seed)]
     found = {sheet.cases.name: _accuracy(sheet, arms, size, seed) for sheet in sheets}
     for sheet in sheets:
