@@ -65,7 +65,7 @@ class BundleConfig:
         abstain_below: confidence under which `annotate` abstains.
         context: most context columns a target was trained with.
         members: specialists to ask about columns that the primary is not sure of.
-        ngram_labels: the label of each column of the n-gram specialist's weights.
+        ngram_labels, ngram_themes: what the columns of the n-gram specialist's weights stand for.
         agreement_themes, agreement_labels: what the tables of the agreement are about.
     """
 
@@ -79,6 +79,7 @@ class BundleConfig:
     context: int = 8
     members: tuple[MemberConfig, ...] = ()
     ngram_labels: tuple[str, ...] = ()
+    ngram_themes: tuple[str, ...] = ()
     agreement_themes: tuple[str, ...] = ()
     agreement_labels: tuple[str, ...] = ()
 
@@ -95,7 +96,7 @@ class BundleConfig:
     def from_json(cls, data: Mapping[str, Any]) -> BundleConfig:
         """Inverse of `to_json`."""
         values = dict(data)
-        for name in ("labels", "ngram_labels", "agreement_themes", "agreement_labels"):
+        for name in ("labels", "ngram_labels", "ngram_themes", "agreement_themes", "agreement_labels"):
             values[name] = tuple(values.get(name, ()))
         values["serialize"] = SerializeConfig(**values["serialize"])
         values["members"] = tuple(MemberConfig(**one) for one in values.get("members", ()))
@@ -164,7 +165,7 @@ def save_bundle(
     tensors |= {f"head.{n}": t for n, t in head.state_dict().items()}
     if ngrams is not None:
         tensors |= {f"ngrams.{n}": t for n, t in ngrams.tensors().items()}
-        config = replace(config, ngram_labels=ngrams.labels)
+        config = replace(config, ngram_labels=ngrams.labels, ngram_themes=ngrams.themes)
     if label_text is not None:
         tensors |= {f"label_text.{n}": t for n, t in label_text.state_dict().items()}
     if agreement is not None:
@@ -233,8 +234,11 @@ def load_member(bundle: Bundle, member: MemberConfig) -> Bundle:
 def _ngrams(weights: Weights, config: BundleConfig) -> NgramSpecialist | None:
     if not config.ngram_labels:
         return None
-    names = [f.name for f in fields(NgramSpecialist) if f.name != "labels"]
-    return NgramSpecialist(config.ngram_labels, *(weights.extra[f"ngrams.{name}"] for name in names))
+    names = [f.name for f in fields(NgramSpecialist) if f.name not in ("labels", "themes")]
+    if any(f"ngrams.{name}" not in weights.extra for name in names):
+        return None
+    tensors = (weights.extra[f"ngrams.{name}"] for name in names)
+    return NgramSpecialist(config.ngram_labels, config.ngram_themes, *tensors)
 
 
 def _agreement(weights: Weights, config: BundleConfig) -> Agreement | None:

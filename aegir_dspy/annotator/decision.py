@@ -5,13 +5,14 @@ For column c of a table with n columns, over the labels l:
 .. math::
     s_c(l) = \sum_m w_m \log p_m(l \mid c)
       + \lambda \log \sum_t P(t) \frac{P(l \mid t)}{P(l)}
-      + \mu \frac{\min(n - 1, 8)}{n - 1} \sum_{c' \ne c} \sum_{l'} q_{c'}(l') \log \frac{P(l, l')}{P(l) P(l')}
+      + \mu \frac{\min(n - 1, 8)}{n - 1} \sum_{c' \ne c} \sum_{l'} q_{c'}(l') \log \frac{P(l', l)}{P(l') P(l)}
 
 The first sum is the members' opinions (margins for the n-gram specialist). The theme t is what the rows of
 the table are (books, events, …); P(t) comes from what the members say of it, and from how well the columns'
 opinions fit it. q are the beliefs after the first two terms: each column tells the others what it takes
-itself for, as in Sato's CRF (Zhang et al., PVLDB 13, 2020), in one round. The tables P(l | t) and P(l, l')
-are counts of the training tables. The parameters are fitted by `aegir_dspy.training.calibrate`.
+itself for, as in Sato's CRF (Zhang et al., PVLDB 13, 2020), in one round; P(l', l) is of a column l' to the
+left of a column l, or the other way round for the columns to the right. P(l | t) and P(l', l) are counts of
+the training tables. The parameters are fitted by `aegir_dspy.training.calibrate`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Agreement:
     """What goes together: themes with labels, and labels with labels.
 
     themes: names, ``theme:Book``. labels: names.
-    affinity: (T, L) log P(l | t) / P(l). company: (L, L) log P(l, l') / P(l) P(l').
+    affinity: (T, L) log P(l | t) / P(l). company: (L, L) log P(l', l) / P(l') P(l), row l' to the left of l.
     """
 
     themes: tuple[str, ...]
@@ -112,7 +113,9 @@ def decide(
             message = _theme_message(scores, themes, first, agreement.affinity)
             scores = scores + torch.where(some, full.theme, first.theme) * message
         beliefs = scores.softmax(1)
-        heard = (beliefs.sum(0) - beliefs) @ agreement.company
+        left = beliefs.cumsum(0) - beliefs
+        right = beliefs.sum(0) - beliefs - left
+        heard = left @ agreement.company + right @ agreement.company.T
         others = max(1, len(scores) - 1)
         heard = heard * (min(others, _MOST_COMPANY) / others)
         scores = scores + torch.where(some, full.company, first.company) * heard

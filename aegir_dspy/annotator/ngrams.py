@@ -1,15 +1,22 @@
-"""The n-gram specialist: a linear model over hashed byte n-grams, one more agent beside the recurrent ones.
+"""The n-gram specialist: a linear model over counted features, one more agent beside the recurrent ones.
 
-Its state is a bag, and bags fuse by addition: the bag of the context is the sum of its columns' bags. It
-sees exact spellings where the recurrent model sees shapes, and the two err on different columns.
+Its state is a bag, and bags fuse by addition: the bag of the context is the sum of its columns' bags, that of
+a table the sum of all. It sees exact spellings where the recurrent model sees shapes, and the two err on
+different columns.
 
-Features: 1- to 4-grams of the values' bytes, (1 + log count) · idf, scaled to length 1, for the column and
-for its context; weights in int8 with a scale a label.
+Three kinds of features, (1 + log count) · idf, each kind scaled to length 1: 1- to 4-grams of the lower case
+bytes of the column's values; the same of its context; and its shapes (`shapes_of`): lengths, magnitudes,
+patterns of letters and digits, first and last words, whole short values. Weights in int8 with a scale a
+label. What the rows of the table are is told from the n-grams of all its columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,25 +27,98 @@ from torch import Tensor
 from aegir_dspy.tables.serialize import VALUE_END, sample_values
 from aegir_dspy.tables.table import Column
 
-__all__ = ["CONTEXT_BUCKETS", "OWN_BUCKETS", "Bag", "NgramSpecialist", "bag_of", "features", "merge"]
+__all__ = [
+    "CONTEXT_BUCKETS",
+    "OWN_BUCKETS",
+    "SHAPE_BUCKETS",
+    "Bag",
+    "ColumnBags",
+    "NgramSpecialist",
+    "bags_of",
+    "features",
+    "merge",
+    "shapes_of",
+]
 
-OWN_BUCKETS, CONTEXT_BUCKETS = 1 << 15, 1 << 14
+OWN_BUCKETS, CONTEXT_BUCKETS, SHAPE_BUCKETS = 1 << 15, 1 << 14, 1 << 13
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _VALUES, _VALUE_BYTES = 10, 100
+_LOWER, _UPPER = re.compile(r"[a-z]+"), re.compile(r"[A-Z]+")
+_DIGIT, _LETTERS, _NINES = re.compile(r"\d"), re.compile(r"[^\W\d_]+"), re.compile(r"9+")
+_NUMBER = re.compile(r"[-+]?\d{1,15}(?:\.(\d{1,15}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Bag:
-    """How often each hashed n-gram occurs: buckets in ascending order (n,), and counts (n,)."""
+    """How often each hashed feature occurs: buckets in ascending order (n,), and counts (n,)."""
 
     buckets: NDArray[np.int64]
     counts: NDArray[np.float64]
 
 
-def bag_of(column: Column) -> Bag:
-    """The bag of a column's distinct values; empty when it has none."""
-    values = [v.encode("utf-8", "replace")[:_VALUE_BYTES] for v in sample_values(column.values, _VALUES)]
-    codes = np.frombuffer(VALUE_END.join(values), dtype=np.uint8).astype(np.uint64)
+@dataclass(frozen=True, slots=True)
+class ColumnBags:
+    """The two bags of one column: the n-grams of its distinct values, and their shapes."""
+
+    grams: Bag
+    shapes: Bag
+
+
+def bags_of(column: Column) -> ColumnBags:
+    """The bags of a column's distinct values; empty when it has none."""
+    values = sample_values(column.values, _VALUES)
+    return ColumnBags(_grams(values), _counted(shapes_of(values)))
+
+
+def merge(bags: Sequence[Bag]) -> Bag:
+    """The sum of bags of n-grams, in the coarser buckets of a context."""
+    if not bags:
+        return Bag(np.zeros(0, np.int64), np.zeros(0))
+    coarse = np.concatenate([bag.buckets % CONTEXT_BUCKETS for bag in bags])
+    buckets, where = np.unique(coarse, return_inverse=True)
+    counts = np.bincount(where, np.concatenate([bag.counts for bag in bags]), len(buckets))
+    return Bag(buckets, counts.astype(np.float64))
+
+
+def shapes_of(values: Sequence[str]) -> Iterator[str]:
+    """Tokens that say how values look: one kind a first letter.
+
+    n how many; L length and W words (steps of √2); S and T the pattern with digits as 9 and letters as a, A;
+    M magnitude, D decimals, I small integers, R range of numbers; F first and E last word; V a short value.
+    """
+    yield f"n{len(values)}"
+    numbers = []
+    for value in values:
+        words = value.lower().split()
+        yield f"L{int(2 * math.log2(1 + len(value)))}"
+        yield f"W{int(2 * math.log2(1 + len(words)))}"
+        digits = _DIGIT.sub("9", value[:60])
+        yield "S" + _NINES.sub("9", _LOWER.sub("a", _UPPER.sub("A", digits)))[:24]
+        yield "T" + _LETTERS.sub("a", digits)[:16]
+        if number := _NUMBER.fullmatch(value.strip()):
+            numbers.append(float(number[0]))
+            yield f"M{int(2 * math.log10(1 + abs(numbers[-1])))}{'-' * (numbers[-1] < 0)}"
+            yield f"D{len(number[1] or '')}"
+            if numbers[-1].is_integer() and 0 <= numbers[-1] < 3000:
+                yield f"I{int(numbers[-1])}"
+        if words:
+            yield f"F{words[0]}"
+            yield f"E{words[-1]}"
+        if len(value) < 40:
+            yield f"V{value.lower()}"
+    if numbers:
+        yield f"R{int(2 * math.log10(1 + max(numbers) - min(numbers)))}"
+
+
+def _counted(tokens: Iterable[str]) -> Bag:
+    counts = Counter(zlib.crc32(token.encode("utf-8", "replace")) % SHAPE_BUCKETS for token in tokens)
+    buckets = sorted(counts)
+    return Bag(np.array(buckets, np.int64), np.array([counts[b] for b in buckets], np.float64))
+
+
+def _grams(values: Sequence[str]) -> Bag:
+    cut = [v.lower().encode("utf-8", "replace")[:_VALUE_BYTES] for v in values]
+    codes = np.frombuffer(VALUE_END.join(cut), dtype=np.uint8).astype(np.uint64)
     found = []
     mixed = np.zeros_like(codes)
     for n in range(1, min(4, len(codes)) + 1):
@@ -48,16 +128,6 @@ def bag_of(column: Column) -> Bag:
         found.append(mixed >> np.uint64(49))  # the upper 15 bits
     hashed = np.concatenate(found) if found else codes
     buckets, counts = np.unique(hashed.astype(np.int64), return_counts=True)
-    return Bag(buckets, counts.astype(np.float64))
-
-
-def merge(bags: Sequence[Bag]) -> Bag:
-    """The sum of bags, in the coarser buckets of a context."""
-    if not bags:
-        return Bag(np.zeros(0, np.int64), np.zeros(0))
-    coarse = np.concatenate([bag.buckets % CONTEXT_BUCKETS for bag in bags])
-    buckets, where = np.unique(coarse, return_inverse=True)
-    counts = np.bincount(where, np.concatenate([bag.counts for bag in bags]), len(buckets))
     return Bag(buckets, counts.astype(np.float64))
 
 
@@ -71,37 +141,51 @@ def features(bag: Bag, idf: NDArray[np.float64]) -> NDArray[np.float64]:
 class NgramSpecialist:
     """The weights.
 
-    labels: the label of each column of the weights.
-    own (OWN_BUCKETS, labels), context (CONTEXT_BUCKETS, labels): int8.
-    own_scale, context_scale, bias: (labels,). own_idf, context_idf: (buckets,).
+    labels: the label of each column of the weights. themes: likewise of those of `theme`.
+    own (OWN_BUCKETS, labels), context (CONTEXT_BUCKETS, labels), shape (SHAPE_BUCKETS, labels),
+    theme (CONTEXT_BUCKETS, themes): int8. *_scale, bias: (labels,). *_idf: (buckets,).
+    theme_scale, theme_bias: (themes,).
     """
 
     labels: tuple[str, ...]
+    themes: tuple[str, ...]
     own: Tensor
     context: Tensor
+    shape: Tensor
+    theme: Tensor
     own_scale: Tensor
     context_scale: Tensor
+    shape_scale: Tensor
+    theme_scale: Tensor
     bias: Tensor
+    theme_bias: Tensor
     own_idf: Tensor
     context_idf: Tensor
+    shape_idf: Tensor
+    theme_idf: Tensor
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything but the labels, by name, as it is written to a file."""
+        """Everything but the names, by name, as it is written to a file."""
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
-    def margins(self, bags: Sequence[Bag], contexts: Sequence[Bag]) -> Tensor:
-        """(C, labels) float32: how clearly each column is of each label; 0 for a column without values."""
-        own_idf, context_idf = (t.double().numpy() for t in (self.own_idf, self.context_idf))
-        rows = []
-        for bag, context in zip(bags, contexts, strict=True):
-            margin = self.bias.double().numpy().copy()
-            if not len(bag.buckets):
-                rows.append(np.zeros_like(margin))
+    def margins(self, columns: Sequence[ColumnBags], contexts: Sequence[Bag]) -> Tensor:
+        """(C, L) float32: how clearly each column is of each label; 0 for a column without values."""
+        own, context, shape = (t.double().numpy() for t in (self.own_idf, self.context_idf, self.shape_idf))
+        bias, rows = self.bias.double().numpy(), []
+        for bags, around in zip(columns, contexts, strict=True):
+            if not len(bags.grams.buckets):
+                rows.append(np.zeros_like(bias))
                 continue
-            margin += _product(bag, own_idf, self.own, self.own_scale)
-            margin += _product(context, context_idf, self.context, self.context_scale)
-            rows.append(margin)
+            margin = bias + _product(bags.grams, own, self.own, self.own_scale)
+            margin += _product(around, context, self.context, self.context_scale)
+            rows.append(margin + _product(bags.shapes, shape, self.shape, self.shape_scale))
         return torch.from_numpy(np.stack(rows)).float() if rows else torch.zeros(0, len(self.labels))
+
+    def theme_margins(self, tables: Sequence[Bag]) -> Tensor:
+        """(tables, T) float32: what the rows of each table are, from the merged bags of its columns."""
+        idf, bias = self.theme_idf.double().numpy(), self.theme_bias.double().numpy()
+        rows = [bias + _product(bag, idf, self.theme, self.theme_scale) for bag in tables]
+        return torch.from_numpy(np.stack(rows)).float() if rows else torch.zeros(0, len(self.themes))
 
 
 def _product(bag: Bag, idf: NDArray[np.float64], weights: Tensor, scale: Tensor) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from aegir_dspy.annotator.annotation import Candidate, ColumnAnnotation, Evidenc
 from aegir_dspy.annotator.bundle import Bundle, load_member
 from aegir_dspy.annotator.consultation import Consultation
 from aegir_dspy.annotator.decision import DecisionConfig, Decisions, decide
-from aegir_dspy.annotator.ngrams import bag_of, merge
+from aegir_dspy.annotator.ngrams import bags_of, merge
 from aegir_dspy.annotator.reader import ColumnReader, Opinion
 from aegir_dspy.annotator.sheet import Sheet
 from aegir_dspy.annotator.text_scores import label_score
@@ -192,14 +192,17 @@ class ColumnTypeAnnotator:
         row = {label: i for i, label in enumerate(ngrams.labels)}
         if any(name not in row for name in self.vocabulary.names):
             return None, None
-        bags, contexts = [], []
+        bags, contexts, tables = [], [], []
         for table, chosen in zip(sheet.tables, sheet.members, strict=True):
-            own = [bag_of(column) for column in table.columns]
+            own = [bags_of(column) for column in table.columns]
             bags += own
-            contexts += [merge([own[i] for i in np.flatnonzero(line)]) for line in chosen]
+            contexts += [merge([own[i].grams for i in np.flatnonzero(line)]) for line in chosen]
+            tables.append(merge([one.grams for one in own]))
         margins = ngrams.margins(bags, contexts).double()
-        themes = [row[name] for name in self.primary.themes if name in row]
-        return margins[:, [row[name] for name in self.vocabulary.names]], margins[:, themes]
+        order = [ngrams.themes.index(name) for name in self.primary.themes if name in ngrams.themes]
+        themes = ngrams.theme_margins(tables).double()[:, order]
+        widths = torch.tensor([len(table.columns) for table in sheet.tables])
+        return margins[:, [row[name] for name in self.vocabulary.names]], themes.repeat_interleave(widths, 0)
 
     def _batches(self, tables: Sequence[Table]) -> Iterator[list[Table]]:
         batch: list[Table] = []

@@ -25,19 +25,18 @@ def count_agreement(examples: Sequence[Example]) -> Agreement:
     row = {label: i for i, label in enumerate(labels)}
     names = sorted({theme_label(e.theme) for e in examples if e.theme})
     themed = torch.zeros(len(names), len(labels), dtype=torch.float64)
-    pairs = torch.zeros(len(labels), len(labels), dtype=torch.float64)
+    pairs = torch.zeros(len(labels), len(labels), dtype=torch.float64)  # row to the left of column
     for example in examples:
-        there = torch.zeros(len(labels), dtype=torch.float64)
+        there = torch.zeros(len(labels), dtype=torch.float64)  # the columns to the left
         for label in example.labels:
             if label in row:
+                pairs[:, row[label]] += there
                 there[row[label]] += 1
-        pairs += torch.outer(there, there) - torch.diag(there)
         if example.theme:
             themed[names.index(theme_label(example.theme))] += there
     prior = themed.sum(0) + 1
     prior = prior / prior.sum()
     smooth = (themed + _THEME_STRENGTH * prior) / (themed.sum(1, keepdim=True) + _THEME_STRENGTH)
-    once = pairs.sum(1)
-    expected = torch.outer(once, once) / once.sum().clamp(min=1.0)
+    expected = torch.outer(pairs.sum(1), pairs.sum(0)) / pairs.sum().clamp(min=1.0)
     company = ((pairs + _COMPANY_STRENGTH) / (expected + _COMPANY_STRENGTH)).log()
     return Agreement(tuple(names), tuple(labels), (smooth / prior).log(), company)

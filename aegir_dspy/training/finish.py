@@ -30,7 +30,7 @@ from aegir_dspy.training.column_types import (
 from aegir_dspy.training.datasets import LabelledTable
 from aegir_dspy.training.examples import gather_examples, generated_examples
 from aegir_dspy.training.ngrams import train_ngrams
-from aegir_dspy.training.pseudo import pseudo_examples
+from aegir_dspy.training.pseudo import RELATION_SETS, pseudo_examples
 from aegir_dspy.training.split import sotab82_split
 
 __all__ = [
@@ -74,13 +74,12 @@ def train_and_write(
     columns of the relation sets.
     """
     examples = gather_examples(data, config.seed)
-    opinion = None if teacher is None else load_bundle(teacher)
-    if opinion is not None:
-        examples["pseudo"] = (pseudo_examples(data, sotab82_split(data), opinion), PSEUDO_SHARE)
+    if teacher is not None:
+        examples["pseudo"] = (pseudo_examples(data, sotab82_split(data), load_bundle(teacher)), PSEUDO_SHARE)
     train_reader(pretrained, examples, corpus, config, run, out, metrics, start)
     columns = {name: _labelled(tables) for name, (tables, _) in examples.items()}
     about = {"config": asdict(config), "columns": columns}
-    return assemble(load_bundle(out, dtype=torch.float32), data, out, about, teacher=opinion)
+    return assemble(load_bundle(out, dtype=torch.float32), data, out, about)
 
 
 def train_reader(
@@ -112,7 +111,6 @@ def assemble(
     out: Path,
     about: Mapping[str, Any],
     members: Mapping[str, Path] | None = None,
-    teacher: Bundle | None = None,
 ) -> dict[str, Any]:
     """Make a swarm of a primary and its members, calibrate it on the dev hosts, write it and its report.
 
@@ -122,15 +120,13 @@ def assemble(
         out: the primary's file; the members' are written beside it, without what they share with it.
         about: what the report says beside the measurements.
         members: other specialists' files by name; roles are those of `MEMBERS`.
-        teacher: an annotator that labels the columns of the relation sets.
     """
     split = sotab82_split(data)
     examples = gather_examples(data, _NGRAM_SEED)
-    labelled = list(examples["sotab82"][0])
-    if teacher is not None:
-        labelled += pseudo_examples(data, split, teacher)
+    labelled = examples["sotab82"][0]
     agreement = count_agreement(labelled)
-    ngrams = train_ngrams(labelled, examples["generated"][0], agreement.themes)
+    themed = [*labelled, *(table for name in RELATION_SETS for table in examples.get(name, ([], 0))[0])]
+    ngrams = train_ngrams(labelled, examples["generated"][0], agreement.themes, themed)
     written = tuple(_write_member(primary, name, path, out) for name, path in (members or {}).items())
     config = replace(primary.config, members=written)
     save_bundle(out, primary.model, primary.head, config, ngrams, agreement)

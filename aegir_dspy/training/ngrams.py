@@ -1,7 +1,8 @@
-"""Training the n-gram specialist: one linear support vector machine a label.
+"""Training the n-gram specialist: one linear support vector machine a label, and one a theme.
 
 Columns of the SOTAB types compete among themselves; a technical type is learnt against the other technical
-ones and against those SOTAB columns that cannot contain it (`AMBIGUOUS`).
+ones and against those SOTAB columns that cannot contain it (`AMBIGUOUS`). Themes are learnt from whole
+tables.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +20,10 @@ from torch import Tensor
 from aegir_dspy.annotator.ngrams import (
     CONTEXT_BUCKETS,
     OWN_BUCKETS,
+    SHAPE_BUCKETS,
     Bag,
     NgramSpecialist,
-    bag_of,
+    bags_of,
     features,
     merge,
 )
@@ -34,47 +37,69 @@ from aegir_dspy.training.examples import AMBIGUOUS
 
 __all__ = ["train_ngrams"]
 
-_CONTEXT_WEIGHT = 0.5  # of the context's features beside the column's own
-_PENALTY = 0.5  # C of the support vector machines
+_WEIGHTS = (1.0, 0.7, 1.0)  # of the column's n-grams, its context's, and its shapes
+_BUCKETS = (OWN_BUCKETS, CONTEXT_BUCKETS, SHAPE_BUCKETS)
+_PENALTY, _THEME_PENALTY = 1.0, 0.5  # C of the support vector machines
 _GENERATED = 40  # most generated columns a technical type
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """Labelled columns: their bags, their contexts' bags, labels, and the themes of their tables."""
+    """Labelled columns: their own bags, their contexts' bags, their shapes, and their labels."""
 
-    bags: list[Bag]
+    own: list[Bag]
     contexts: list[Bag]
+    shapes: list[Bag]
     labels: list[str]
-    themes: list[str]
+
+    @property
+    def kinds(self) -> tuple[list[Bag], list[Bag], list[Bag]]:
+        return self.own, self.contexts, self.shapes
 
 
 def train_ngrams(
-    sotab: Sequence[Example], generated: Sequence[Example], themes: Sequence[str] = ()
+    sotab: Sequence[Example],
+    generated: Sequence[Example],
+    themes: Sequence[str] = (),
+    themed: Sequence[Example] = (),
 ) -> NgramSpecialist:
     """Fit every label of ``schema``: the SOTAB types on `sotab`, the technical ones on `generated` too.
 
     Args:
-        themes: labels such as ``theme:Book``, fitted on the columns of the tables whose theme is known.
+        themes: labels such as ``theme:Book``.
+        themed: tables to fit the themes on, as far as theirs is known.
     """
     real = _columns(sotab, frozenset(load_vocabulary("sotab82").names), most=None)
     technical = [n for n in load_vocabulary("schema").names if n not in load_vocabulary("sotab82")]
     made = _columns(generated, frozenset(technical), most=_GENERATED)
-    own_idf = _idf(real.bags + made.bags, OWN_BUCKETS)
-    context_idf = _idf(real.contexts + made.contexts, CONTEXT_BUCKETS)
-    rows = _matrix(real, own_idf, context_idf), _matrix(made, own_idf, context_idf)
+    idfs = [_idf(a + b, n) for a, b, n in zip(real.kinds, made.kinds, _BUCKETS, strict=True)]
+    rows = _matrix(real, idfs), _matrix(made, idfs)
     labels = load_vocabulary("schema").names
     fitted = [_fit(label, real.labels, made.labels, *rows) for label in labels]
-    known = np.array([theme != "" for theme in real.themes], dtype=np.bool_)
-    told = [theme_label(theme) for theme in real.themes if theme]
-    fitted += [_fit(theme, told, [], rows[0][known], None) for theme in themes]  # type: ignore[index]
-    weights = np.stack([w for w, _ in fitted], 1)  # (own + context buckets, labels)
-    own, own_scale = _int8(weights[:OWN_BUCKETS])
-    context, context_scale = _int8(weights[OWN_BUCKETS:] * _CONTEXT_WEIGHT)
-    bias = torch.tensor([b for _, b in fitted])
-    idfs = torch.from_numpy(own_idf).float(), torch.from_numpy(context_idf).float()
-    names = (*labels, *themes)
-    return NgramSpecialist(names, own, context, own_scale, context_scale, bias.float(), *idfs)
+    weights = np.stack([w for w, _ in fitted], 1)  # (all buckets, labels)
+    kinds = np.split(weights, np.cumsum(_BUCKETS)[:-1])
+    scaled = [_int8(part * share) for part, share in zip(kinds, _WEIGHTS, strict=True)]
+    theme, theme_scale, theme_bias, theme_idf = _themes(themes, themed)
+    (own, own_scale), (context, context_scale), (shape, shape_scale) = scaled
+    own_idf, context_idf, shape_idf = (torch.from_numpy(idf).float() for idf in idfs)
+    return NgramSpecialist(
+        labels=labels,
+        themes=tuple(themes),
+        own=own,
+        context=context,
+        shape=shape,
+        theme=theme,
+        own_scale=own_scale,
+        context_scale=context_scale,
+        shape_scale=shape_scale,
+        theme_scale=theme_scale,
+        bias=torch.tensor([b for _, b in fitted]).float(),
+        theme_bias=theme_bias,
+        own_idf=own_idf,
+        context_idf=context_idf,
+        shape_idf=shape_idf,
+        theme_idf=theme_idf,
+    )
 
 
 def _columns(examples: Sequence[Example], wanted: frozenset[str], most: int | None) -> _Columns:
@@ -86,58 +111,86 @@ def _columns(examples: Sequence[Example], wanted: frozenset[str], most: int | No
         if not chosen:
             continue
         columns = [Column(i, None, values) for i, values in enumerate(example.columns)]
-        bags = [bag_of(column) for column in columns]
+        bags = [bags_of(column) for column in columns]
         pieces = [serialize_column(column, SerializeConfig()) for column in columns]
         members = context_members(pieces, ContextConfig())
         for i in chosen:
             seen[example.labels[i]] += 1
-            found.bags.append(bags[i])
-            found.contexts.append(merge([bags[j] for j in np.flatnonzero(members[i])]))
+            found.own.append(bags[i].grams)
+            found.contexts.append(merge([bags[j].grams for j in np.flatnonzero(members[i])]))
+            found.shapes.append(bags[i].shapes)
             found.labels.append(example.labels[i])
-            found.themes.append(example.theme)
     return found
+
+
+def _themes(themes: Sequence[str], tables: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Weights (CONTEXT_BUCKETS, themes) int8, scales, biases and idf of the themes."""
+    told = [(theme_label(t.theme), _table_bag(t)) for t in tables if theme_label(t.theme) in themes]
+    names, bags = [name for name, _ in told], [bag for _, bag in told]
+    idf = _idf(bags, CONTEXT_BUCKETS)
+    rows = _sparse([features(bag, idf) for bag in bags], [bag.buckets for bag in bags], CONTEXT_BUCKETS)
+    fitted = [_machine(rows, np.array([n == theme for n in names]), _THEME_PENALTY) for theme in themes]
+    stacked = np.stack([w for w, _ in fitted], 1) if fitted else np.ones((CONTEXT_BUCKETS, 0))
+    weights, scale = _int8(stacked)
+    bias = torch.tensor([b for _, b in fitted], dtype=torch.float64).float()
+    return weights, scale, bias, torch.from_numpy(idf).float()
+
+
+def _table_bag(example: Example) -> Bag:
+    return merge([bags_of(Column(i, None, values)).grams for i, values in enumerate(example.columns)])
 
 
 def _idf(bags: Sequence[Bag], buckets: int) -> NDArray[np.float64]:
     """log((1 + n) / (1 + documents)) + 1, as scikit-learn smooths it; rounded to what the file keeps."""
-    documents = np.bincount(np.concatenate([bag.buckets for bag in bags]), minlength=buckets)
-    idf = np.log((1 + len(bags)) / (1 + documents)) + 1
+    where = np.concatenate([bag.buckets for bag in bags]) if bags else np.zeros(0, np.int64)
+    idf = np.log((1 + len(bags)) / (1 + np.bincount(where, minlength=buckets))) + 1
     return torch.from_numpy(idf).bfloat16().double().numpy()
 
 
-def _matrix(columns: _Columns, own_idf: NDArray[np.float64], context_idf: NDArray[np.float64]) -> object:
-    """Sparse (columns, own + context buckets)."""
+def _matrix(columns: _Columns, idfs: Sequence[NDArray[np.float64]]) -> Any:
+    """Sparse (columns, all buckets)."""
+    data, index = [], []
+    offsets = np.cumsum([0, *_BUCKETS])
+    for kinds in zip(*columns.kinds, strict=True):
+        parts = list(zip(kinds, idfs, _WEIGHTS, offsets, strict=False))
+        data.append(np.concatenate([features(bag, idf) * share for bag, idf, share, _ in parts]))
+        index.append(np.concatenate([bag.buckets + offset for bag, _, _, offset in parts]))
+    return _sparse(data, index, sum(_BUCKETS))
+
+
+def _sparse(data: Sequence[NDArray[np.float64]], index: Sequence[NDArray[np.int64]], width: int) -> Any:
     from scipy.sparse import csr_matrix
 
-    data, index, start = [], [], [0]
-    for bag, context in zip(columns.bags, columns.contexts, strict=True):
-        data += [features(bag, own_idf), features(context, context_idf) * _CONTEXT_WEIGHT]
-        index += [bag.buckets, context.buckets + OWN_BUCKETS]
-        start.append(start[-1] + len(bag.buckets) + len(context.buckets))
-    shape = (len(columns.labels), OWN_BUCKETS + CONTEXT_BUCKETS)
     if not data:
-        return csr_matrix(shape)
-    return csr_matrix((np.concatenate(data), np.concatenate(index), start), shape)
+        return csr_matrix((0, width))
+    start = np.cumsum([0, *map(len, data)])
+    return csr_matrix((np.concatenate(data), np.concatenate(index), start), (len(data), width))
 
 
 def _fit(
-    label: str, real: Sequence[str], made: Sequence[str], real_rows: object, made_rows: object
+    label: str, real: Sequence[str], made: Sequence[str], real_rows: Any, made_rows: Any
 ) -> tuple[NDArray[np.float64], float]:
-    """Weights and bias of one label against the others; a label without examples never speaks up."""
+    """Weights and bias of one label against the others."""
+    if label not in made:
+        return _machine(real_rows, np.array([name == label for name in real], dtype=np.bool_), _PENALTY)
     try:
         from scipy.sparse import vstack
+    except ImportError as error:
+        raise PrerequisiteError('training needs an extra: pip install "aegir-dspy[train]"') from error
+    keep = np.array([name not in AMBIGUOUS for name in real], dtype=np.bool_)
+    rows = vstack([real_rows[keep], made_rows]).tocsr()
+    return _machine(rows, np.array([False] * int(keep.sum()) + [name == label for name in made]), _PENALTY)
+
+
+def _machine(rows: Any, right: NDArray[np.bool_], penalty: float) -> tuple[NDArray[np.float64], float]:
+    """One support vector machine; a label without examples never speaks up."""
+    try:
         from sklearn.svm import LinearSVC
     except ImportError as error:
         raise PrerequisiteError('training needs an extra: pip install "aegir-dspy[train]"') from error
-    if label in made:
-        keep = np.array([name not in AMBIGUOUS for name in real])
-        rows = vstack([real_rows[keep], made_rows]).tocsr()  # type: ignore[index]
-        right = np.array([False] * int(keep.sum()) + [name == label for name in made])
-    else:
-        rows, right = real_rows, np.array([name == label for name in real])
-    if not right.any():
-        return np.zeros(OWN_BUCKETS + CONTEXT_BUCKETS), -1.0
-    machine = LinearSVC(C=_PENALTY, random_state=0).fit(rows, right)
+    if not right.any() or right.all():
+        return np.zeros(rows.shape[1]), -1.0
+    machine = LinearSVC(C=penalty, random_state=0).fit(rows, right)
     return machine.coef_[0], float(machine.intercept_[0])
 
 

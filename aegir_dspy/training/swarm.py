@@ -108,7 +108,7 @@ def train_swarm(
     for name in DOMAINS:
         members[name] = reader(name, in_domain(examples, name), config.specialist, gentle, primary)
     about = {"seed": config.seed, "columns": {name: len(tables) for name, (tables, _) in examples.items()}}
-    return assemble(load_bundle(primary, dtype=torch.float32), data, out, about, members, teacher)
+    return assemble(load_bundle(primary, dtype=torch.float32), data, out, about, members)
 
 
 def in_domain(examples: Examples, domain: str) -> dict[str, tuple[Sequence[Example], float]]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aegir_dspy.annotator.bundle import load_bundle, save_bundle
 from aegir_dspy.annotator.decision import DecisionConfig, Decisions
-from aegir_dspy.annotator.ngrams import CONTEXT_BUCKETS, OWN_BUCKETS, bag_of, features, merge
+from aegir_dspy.annotator.ngrams import CONTEXT_BUCKETS, OWN_BUCKETS, bags_of, features, merge, shapes_of
 from aegir_dspy.annotator.types import ColumnTypeAnnotator
 from aegir_dspy.ontology import load_vocabulary
 from aegir_dspy.tables import Column, Table
@@ -28,9 +28,9 @@ def column(*cells: str) -> Column:
 
 @given(values)
 def test_a_bag_counts_every_window_once(cells):
-    bag = bag_of(column(*cells))
+    bag = bags_of(column(*cells)).grams
     shown = dict.fromkeys(c for c in cells if c.strip())
-    length = len("\x1e".join(shown).encode())
+    length = len("\x1e".join(shown).lower().encode())
     assert bag.counts.sum() == sum(max(0, length - n) for n in range(4))
     assert (np.diff(bag.buckets) > 0).all()
     assert not len(bag.buckets) or 0 <= bag.buckets[0] <= bag.buckets[-1] < OWN_BUCKETS
@@ -38,7 +38,7 @@ def test_a_bag_counts_every_window_once(cells):
 
 @given(st.lists(values, max_size=4), st.randoms())
 def test_bags_of_a_context_add_up_in_any_order(columns, random):
-    bags = [bag_of(column(*cells)) for cells in columns]
+    bags = [bags_of(column(*cells)).grams for cells in columns]
     merged = merge(bags)
     assert merged.counts.sum() == sum(bag.counts.sum() for bag in bags)
     assert not len(merged.buckets) or merged.buckets[-1] < CONTEXT_BUCKETS
@@ -50,9 +50,21 @@ def test_bags_of_a_context_add_up_in_any_order(columns, random):
 
 @given(values)
 def test_features_have_length_one(cells):
-    bag = bag_of(column(*cells))
+    bag = bags_of(column(*cells)).grams
     if len(bag.buckets):
         assert np.linalg.norm(features(bag, np.ones(OWN_BUCKETS))) == pytest.approx(1)
+
+
+@given(values)
+def test_shapes_do_not_depend_on_the_order_of_values(cells):
+    assert sorted(shapes_of(cells)) == sorted(shapes_of(cells[::-1]))
+
+
+def test_shapes_tell_what_n_grams_cannot():
+    same = [set(shapes_of(cells)) for cells in (("817.581.4335", "972.386.0090"), ("1.200.3", "9.9.12"))]
+    assert "S9.9.9" in same[0] & same[1] and not {"L7"} <= same[1] <= same[0]
+    assert {"M2", "D2", "R1"} <= set(shapes_of(["12.50", "9.25"]))
+    assert "L10" in set(shapes_of(["x" * 40])) and "V" + "x" * 40 not in set(shapes_of(["x" * 40]))
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +75,28 @@ def trained():
     emails = [table("email", (f"u{i}@example.com", f"w{i}@mail.org")) for i in range(12)]
     dates = [table("Date", (f"2021-0{1 + i % 9}-11", f"2019-0{1 + i % 9}-23")) for i in range(12)]
     uuids = [Example(((f"{i:08x}-aaaa-4bbb-8ccc-{i:012x}",),), ((),), ("UUID",), "schema") for i in range(12)]
-    return train_ngrams(emails + dates, uuids)
+    books = [replace(table, theme="Book") for table in emails]
+    events = [replace(table, theme="Event") for table in dates]
+    return train_ngrams(emails + dates, uuids, ("theme:Book", "theme:Event"), books + events)
 
 
 def test_it_tells_what_it_was_taught(trained):
     cells = [("someone@web.de",), ("2020-03-17",), ("0000000f-aaaa-4bbb-8ccc-00000000000f",)]
     nothing = merge([])
-    margins = trained.margins([bag_of(column(*c)) for c in cells], [nothing] * 3)
+    margins = trained.margins([bags_of(column(*c)) for c in cells], [nothing] * 3)
     assert [trained.labels[i] for i in margins.argmax(1).tolist()] == ["email", "Date", "UUID"]
 
 
+def test_it_tells_what_the_rows_of_a_table_are(trained):
+    tables = [merge([bags_of(column(*c)).grams]) for c in (("someone@web.de",), ("2020-03-17",))]
+    assert [trained.themes[i] for i in trained.theme_margins(tables).argmax(1).tolist()] == [
+        "theme:Book",
+        "theme:Event",
+    ]
+
+
 def test_a_column_without_values_gets_no_opinion(trained):
-    assert (trained.margins([bag_of(column("", " "))], [merge([])]) == 0).all()
+    assert (trained.margins([bags_of(column("", " "))], [merge([])]) == 0).all()
 
 
 def test_it_survives_the_file_and_counts_only_by_its_share(trained, bundle, tmp_path):
