@@ -5,13 +5,14 @@
 *Confusable pairs.* On columns of the dev hosts and of generated tables of a seed that training has not used,
 every column has a strongest rival: the wrong type of ``schema`` that the head finds likeliest. Pairs of types
 are taken in the order of how often each is the other's rival, a type in one pair only, types with at least 8
-columns only. The answer is then the likelier of the two types of the pair, when the vocabulary says of them
-what is true, when it says of each what is true of the other (the names stay), and when it says nothing. With
-*neutral names* the head knows none of the labels and the descriptions have to do alone.
+columns only (``--quick``: 3). The answer is then the likelier of the two types of the pair, when the
+vocabulary says of them what is true, when it says of each what is true of the other (the names stay), and
+when it says nothing. With *neutral names* the head knows none of the labels, and the
+descriptions have to do alone.
 
 *Never trained on.* The dbpedia classes of ``t2dv2`` by their texts, beside chance, the most common class of
-these very columns and an SVM with up to 5 examples a type, of other tables of the same set; and 16 types of
-``sotab82`` under other names.
+these very columns and an SVM with up to 5 examples a type, of other tables of the same set (to compare, no
+goal: it has seen the set); and 16 types of ``sotab82`` under other names.
 
 *Latent lens.* Columns of the dev hosts read from the fused states of their context, with the state of the
 vocabulary's lens as one more member and without: it was not trained for, so no gain is promised.
@@ -100,9 +101,10 @@ def _pairs(bench: Bench, bundles: Sequence[Bundle], tables: Tables) -> None:
     schema, gold = load_vocabulary("schema"), gold_labels(tables)
     row = torch.tensor([schema.names.index(label) for label in gold])
     names_only = _rewritten(schema, lambda label: Label(label.label))
-    pairs = _confusable(_logits(bundles[0], names_only, tables), row)
+    fewest = 3 if bench.options.quick else FEWEST
+    pairs = _confusable(_logits(bundles[0], names_only, tables), row, fewest)
     if not pairs:
-        raise InputError(f"expected types with at least {FEWEST} columns each, found none: leave out --quick")
+        raise InputError(f"expected types with at least {fewest} columns each, found none: leave out --quick")
     other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
     asked = [i for i, a in enumerate(row.tolist()) if a in other]
     said = ", ".join(f"{schema.names[a]} - {schema.names[b]}" for a, b in pairs)
@@ -133,12 +135,12 @@ def _pairs(bench: Bench, bundles: Sequence[Bundle], tables: Tables) -> None:
     bench.check("lost by true descriptions", loss, at_most=0.01)
 
 
-def _confusable(logits: Tensor, row: Tensor) -> list[tuple[int, int]]:
+def _confusable(logits: Tensor, row: Tensor, fewest: int = FEWEST) -> list[tuple[int, int]]:
     """Pairs of types by how often each is the other's strongest rival."""
     rival = logits.scatter(1, row.unsqueeze(1), -torch.inf).argmax(1)
     there = Counter(row.tolist())
     met = Counter(tuple(sorted(pair)) for pair in zip(row.tolist(), rival.tolist(), strict=True))
-    enough = [(a, b) for a, b in met if min(there[a], there[b]) >= FEWEST]
+    enough = [(a, b) for a, b in met if min(there[a], there[b]) >= fewest]
     pairs: list[tuple[int, int]] = []
     for a, b in sorted(enough, key=lambda pair: (-met[pair] / (there[pair[0]] + there[pair[1]]), pair)):
         if len(pairs) < PAIRS and not {a, b} & {one for pair in pairs for one in pair}:
@@ -166,9 +168,8 @@ def _zero_shot(bench: Bench, bundles: Sequence[Bundle], source: str) -> None:
     _row(bench, part, "chance", len(gold), [1 / len(vocabulary)])
     common = _row(bench, part, "most common", len(gold), [max(Counter(gold).values()) / len(gold)])
     draws = [bench.options.seed + n for n in range(1 if bench.options.quick else 3)]
-    few = _row(
-        bench, part, f"SVM, {EXAMPLES} examples a type", len(gold), [_few(tables, seed) for seed in draws]
-    )
+    few = [_few(tables, seed) for seed in draws]
+    _row(bench, part, f"SVM, {EXAMPLES} examples a type", len(gold), few)
     arms: dict[str, Rewrite] = {
         "names": lambda label: Label(label.label),
         "descriptions": lambda label: Label(
@@ -183,7 +184,6 @@ def _zero_shot(bench: Bench, bundles: Sequence[Bundle], source: str) -> None:
         values = [_right(_ignorant(b), words, tables, row) for b in bundles]
         best = _row(bench, part, f"as text: {arm}", len(gold), values)
     bench.check(f"{source}: as text over the most common class", best - common, at_least=0.0)
-    bench.check(f"{source}: as text over the SVM", best - few, at_least=0.0)
 
 
 def _dbpedia(folder: object, source: str) -> Vocabulary:

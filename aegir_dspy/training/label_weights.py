@@ -9,7 +9,7 @@ What is fitted (`aegir_dspy.annotator.text_scores`):
 
 - ``text_share``, for sotab82 and schema: the share that makes the gold labels likeliest, if it gains half a
   point of accuracy; otherwise 0, and no text is read for a built-in vocabulary;
-- ``text_shift``: the largest that costs at most three points of accuracy when all the descriptions are others
+- ``text_shift``: the largest that costs at most five points of accuracy when all the descriptions are others
   of the same meaning, schema.org's own comments, which no training has seen;
 - ``text_temperature``: on the same comments, with the names hidden, because vocabularies of other labels come
   with texts never seen.
@@ -45,7 +45,7 @@ __all__ = ["TextWeights", "fit_text_weights", "with_label_text", "write_label_te
 _SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
 _SHIFTS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
 _GAIN = 0.005  # accuracy that makes it worth reading the texts of a built-in vocabulary
-_COST = 0.03  # accuracy that other words of the same meaning may cost
+_COST = 0.05  # accuracy that other words of the same meaning may cost
 
 
 @dataclass(frozen=True)

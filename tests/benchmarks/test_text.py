@@ -74,9 +74,9 @@ def test_few_examples_a_type(text: Any) -> None:
 
 
 def test_every_part_measures(text: Any, bench: Any, reader: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="at least 8"):
+    with pytest.raises(InputError, match="at least 3"):
         text._pairs(bench, [reader], tables(1))
-    monkeypatch.setattr(text, "_confusable", lambda logits, row: [(row[0].item(), row[1].item())])
+    monkeypatch.setattr(text, "_confusable", lambda logits, row, fewest: [(row[0].item(), row[1].item())])
     text._pairs(bench, [reader, reader], tables(9))
     classes = {"Country": "Peru", "City": "Ulm", "Lake": "Chiemsee"}
     monkeypatch.setattr(text, "load_labelled", lambda folder, source: tables(4, classes))
