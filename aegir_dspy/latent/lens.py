@@ -6,9 +6,9 @@ is an immutable `State` with the identity of the model that read it, so it fuses
 ``aegir_dspy.fuse([state, lens.state])``. A lens may sharpen or speed up; what passes the verifier is not its
 business, and nothing there looks at one.
 
-As one more member of a column's fused context, untrained for it, the state of sotab82's lens does harm: 0.72
-of 78 dev columns right instead of 0.78 (0.69 alone; `benchmarks/text.py --quick`). So nothing fuses it by
-default; what the annotator uses are the vectors.
+As one more member of a column's fused context, untrained for it, the state of sotab82's lens showed no gain:
+56 of 78 dev columns right with it, 61 without, 54 alone (one run of `benchmarks/text.py --quick`, too few to
+call it harm). So nothing fuses it by default; what the annotator uses are the vectors.
 
 The key is the sha256 of what decides the content: the registry's texts, the checkpoint that read them, and
 the projection that made the vectors.
