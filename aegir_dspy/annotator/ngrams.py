@@ -4,10 +4,11 @@ Its state is a bag, and bags fuse by addition: the bag of the context is the sum
 a table the sum of all. It sees exact spellings where the recurrent model sees shapes, and the two err on
 different columns.
 
-Three kinds of features, (1 + log count) · idf, each kind scaled to length 1: 1- to 4-grams of the lower case
-bytes of the column's values; the same of its context; and its shapes (`shapes_of`): lengths, magnitudes,
-patterns of letters and digits, first and last words, whole short values. Weights in int8 with a scale a
-label. What the rows of the table are is told from the n-grams of all its columns.
+Four kinds of features, (1 + log count) · idf, each kind scaled to length 1: 1- to 4-grams of the lower case
+bytes of the column's values; the same of its context; its shapes (`shapes_of`): lengths, magnitudes, patterns
+of letters and digits, first and last words, whole short values; and what its header and the text about the
+table say (`titles_of`). Weights in int8 with a scale a label. What the rows of the table are is told from the
+n-grams of all its columns.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ __all__ = [
     "CONTEXT_BUCKETS",
     "OWN_BUCKETS",
     "SHAPE_BUCKETS",
+    "TITLE_BUCKETS",
     "Bag",
     "ColumnBags",
     "NgramSpecialist",
@@ -38,13 +40,15 @@ __all__ = [
     "features",
     "merge",
     "shapes_of",
+    "titles_of",
 ]
 
-OWN_BUCKETS, CONTEXT_BUCKETS, SHAPE_BUCKETS = 1 << 15, 1 << 14, 1 << 13
+OWN_BUCKETS, CONTEXT_BUCKETS, SHAPE_BUCKETS, TITLE_BUCKETS = 1 << 14, 1 << 13, 1 << 13, 1 << 13
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _VALUES, _VALUE_BYTES = 10, 100
 _LOWER, _UPPER = re.compile(r"[a-z]+"), re.compile(r"[A-Z]+")
 _DIGIT, _LETTERS, _NINES = re.compile(r"\d"), re.compile(r"[^\W\d_]+"), re.compile(r"9+")
+_WORD, _CAMEL = re.compile(r"[^\W_]+"), re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NUMBER = re.compile(r"[-+]?\d{1,15}(?:\.(\d{1,15}))?")
 
 
@@ -58,16 +62,23 @@ class Bag:
 
 @dataclass(frozen=True, slots=True)
 class ColumnBags:
-    """The two bags of one column: the n-grams of its distinct values, and their shapes."""
+    """The bags of one column: the n-grams of its distinct values, their shapes, and its titles."""
 
     grams: Bag
     shapes: Bag
+    titles: Bag
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is neither a value nor a title."""
+        return not (len(self.grams.buckets) or len(self.titles.buckets))
 
 
-def bags_of(column: Column) -> ColumnBags:
-    """The bags of a column's distinct values; empty when it has none."""
+def bags_of(column: Column, caption: str | None = None) -> ColumnBags:
+    """The bags of a column, of its distinct values and of what is written over it."""
     values = sample_values(column.values, _VALUES)
-    return ColumnBags(_grams(values), _counted(shapes_of(values)))
+    shapes = _counted(shapes_of(values), SHAPE_BUCKETS)
+    return ColumnBags(_grams(values), shapes, _counted(titles_of(column.name, caption), TITLE_BUCKETS))
 
 
 def merge(bags: Sequence[Bag]) -> Bag:
@@ -86,7 +97,8 @@ def shapes_of(values: Sequence[str]) -> Iterator[str]:
     n how many; L length and W words (steps of √2); S and T the pattern with digits as 9 and letters as a, A;
     M magnitude, D decimals, I small integers, R range of numbers; F first and E last word; V a short value.
     """
-    yield f"n{len(values)}"
+    if values:
+        yield f"n{len(values)}"
     numbers = []
     for value in values:
         words = value.lower().split()
@@ -110,8 +122,19 @@ def shapes_of(values: Sequence[str]) -> Iterator[str]:
         yield f"R{int(2 * math.log10(1 + max(numbers) - min(numbers)))}"
 
 
-def _counted(tokens: Iterable[str]) -> Bag:
-    counts = Counter(zlib.crc32(token.encode("utf-8", "replace")) % SHAPE_BUCKETS for token in tokens)
+def titles_of(header: str | None, caption: str | None) -> Iterator[str]:
+    """Tokens of a header (G whole, H words, h windows of four letters) and of a caption (C words)."""
+    words = _WORD.findall(_CAMEL.sub(" ", header or "").lower())
+    if words:
+        yield f"G{' '.join(words)}"
+        yield from (f"H{word}" for word in words)
+        framed = f" {' '.join(words)} "[:60]
+        yield from (f"h{framed[i : i + 4]}" for i in range(len(framed) - 3))
+    yield from (f"C{word}" for word in _WORD.findall((caption or "")[:200].lower()))
+
+
+def _counted(tokens: Iterable[str], buckets_in_all: int) -> Bag:
+    counts = Counter(zlib.crc32(token.encode("utf-8", "replace")) % buckets_in_all for token in tokens)
     buckets = sorted(counts)
     return Bag(np.array(buckets, np.int64), np.array([counts[b] for b in buckets], np.float64))
 
@@ -125,7 +148,7 @@ def _grams(values: Sequence[str]) -> Bag:
         # a window of n bytes is that of n - 1 bytes and one more
         mixed = (mixed[: len(codes) - n + 1] ^ (codes[n - 1 :] + np.uint64(257 * n))) * _MIX
         mixed ^= mixed >> np.uint64(29)
-        found.append(mixed >> np.uint64(49))  # the upper 15 bits
+        found.append(mixed >> np.uint64(50))  # the upper 14 bits
     hashed = np.concatenate(found) if found else codes
     buckets, counts = np.unique(hashed.astype(np.int64), return_counts=True)
     return Bag(buckets, counts.astype(np.float64))
@@ -143,7 +166,8 @@ class NgramSpecialist:
 
     labels: the label of each column of the weights. themes: likewise of those of `theme`.
     own (OWN_BUCKETS, labels), context (CONTEXT_BUCKETS, labels), shape (SHAPE_BUCKETS, labels),
-    theme (CONTEXT_BUCKETS, themes): int8. *_scale, bias: (labels,). *_idf: (buckets,).
+    title (TITLE_BUCKETS, labels), theme (CONTEXT_BUCKETS, themes): int8. *_scale, bias: (labels,).
+    *_idf: (buckets,).
     theme_scale, theme_bias: (themes,).
     """
 
@@ -152,16 +176,19 @@ class NgramSpecialist:
     own: Tensor
     context: Tensor
     shape: Tensor
+    title: Tensor
     theme: Tensor
     own_scale: Tensor
     context_scale: Tensor
     shape_scale: Tensor
+    title_scale: Tensor
     theme_scale: Tensor
     bias: Tensor
     theme_bias: Tensor
     own_idf: Tensor
     context_idf: Tensor
     shape_idf: Tensor
+    title_idf: Tensor
     theme_idf: Tensor
 
     def tensors(self) -> dict[str, Tensor]:
@@ -169,16 +196,22 @@ class NgramSpecialist:
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
     def margins(self, columns: Sequence[ColumnBags], contexts: Sequence[Bag]) -> Tensor:
-        """(C, L) float32: how clearly each column is of each label; 0 for a column without values."""
-        own, context, shape = (t.double().numpy() for t in (self.own_idf, self.context_idf, self.shape_idf))
+        """(C, L) float32: how clearly each column is of each label; 0 for one without values and titles."""
+        parts = (
+            (self.own, self.own_scale, self.own_idf),
+            (self.context, self.context_scale, self.context_idf),
+            (self.shape, self.shape_scale, self.shape_idf),
+            (self.title, self.title_scale, self.title_idf),
+        )
+        kinds = [(weights, scale, idf.double().numpy()) for weights, scale, idf in parts]
         bias, rows = self.bias.double().numpy(), []
         for bags, around in zip(columns, contexts, strict=True):
-            if not len(bags.grams.buckets):
-                rows.append(np.zeros_like(bias))
-                continue
-            margin = bias + _product(bags.grams, own, self.own, self.own_scale)
-            margin += _product(around, context, self.context, self.context_scale)
-            rows.append(margin + _product(bags.shapes, shape, self.shape, self.shape_scale))
+            said = (bags.grams, around, bags.shapes, bags.titles)
+            products = (
+                _product(bag, idf, weights, scale)
+                for bag, (weights, scale, idf) in zip(said, kinds, strict=True)
+            )
+            rows.append(np.zeros_like(bias) if bags.empty else bias + np.sum(list(products), 0))
         return torch.from_numpy(np.stack(rows)).float() if rows else torch.zeros(0, len(self.labels))
 
     def theme_margins(self, tables: Sequence[Bag]) -> Tensor:

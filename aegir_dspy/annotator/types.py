@@ -27,7 +27,7 @@ from aegir_dspy.annotator.sheet import Sheet
 from aegir_dspy.annotator.text_scores import label_score
 from aegir_dspy.latent.lens import LensCache
 from aegir_dspy.latent.store import StateStore
-from aegir_dspy.ontology.vocabulary import Vocabulary
+from aegir_dspy.ontology.vocabulary import Vocabulary, load_vocabulary
 from aegir_dspy.tables.context import ContextConfig
 from aegir_dspy.tables.serialize import sample_values
 from aegir_dspy.tables.table import Column, Table
@@ -99,7 +99,7 @@ class ColumnTypeAnnotator:
         )
         names, at_once = vocabulary.names, self.config.columns_at_once
         self.primary = ColumnReader(bundle, names, at_once, text, store)
-        decisions = bundle.config.decision(vocabulary.name)
+        decisions = bundle.config.decision(_decided_as(bundle, vocabulary))
         if not self.known:
             decisions = Decisions(*[DecisionConfig(temperature=bundle.config.text_temperature)] * 2)
         self.decisions = decisions
@@ -194,7 +194,7 @@ class ColumnTypeAnnotator:
             return None, None
         bags, contexts, tables = [], [], []
         for table, chosen in zip(sheet.tables, sheet.members, strict=True):
-            own = [bags_of(column) for column in table.columns]
+            own = [bags_of(column, table.comment) for column in table.columns]
             bags += own
             contexts += [merge([own[i].grams for i in np.flatnonzero(line)]) for line in chosen]
             tables.append(merge([one.grams for one in own]))
@@ -244,6 +244,14 @@ class ColumnTypeAnnotator:
             candidates,
             tuple(_evidence(column, table, members)),
         )
+
+
+def _decided_as(bundle: Bundle, vocabulary: Vocabulary) -> str:
+    """The name of the vocabulary whose decisions fit: its own, or that of a vocabulary it is a part of."""
+    if vocabulary.name in bundle.config.decisions or bundle.agreement is None:
+        return vocabulary.name
+    sotab = {label for name in ("sotab82", "sotab32") for label in load_vocabulary(name).names}
+    return "sotab82" if sotab.issuperset(vocabulary.names) else vocabulary.name
 
 
 def _unread(column: Column) -> ColumnAnnotation:

@@ -8,7 +8,7 @@ on the tables of one half of the hosts, measured on those of the other.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,7 +19,7 @@ from aegir_dspy.annotator.bundle import Bundle
 from aegir_dspy.annotator.calibration import expected_calibration_error, fit_temperature
 from aegir_dspy.annotator.decision import Agreement, DecisionConfig, Decisions, decide
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
-from aegir_dspy.ontology.vocabulary import Vocabulary, load_vocabulary
+from aegir_dspy.ontology.vocabulary import Label, Vocabulary, load_vocabulary
 from aegir_dspy.tables.table import Column, Table
 from aegir_dspy.training.column_types import Example
 from aegir_dspy.training.datasets import LabelledColumn, LabelledTable
@@ -65,27 +65,37 @@ class Judged:
     half: int
 
 
-def calibrate(bundle: Bundle, dev: Sequence[LabelledTable], generated: Sequence[Example]) -> Calibration:
+def calibrate(
+    bundle: Bundle,
+    dev: Sequence[LabelledTable],
+    generated: Sequence[Example],
+    others: Mapping[str, Sequence[LabelledTable]] | None = None,
+) -> Calibration:
     """Fit the decisions within sotab82, schema and any other vocabulary, and the temperature of texts.
 
     Args:
         dev: tables of hosts the weights have not seen, labelled with the 82 SOTAB types.
         generated: generated tables of another seed, labelled with types of ``schema``.
+        others: by vocabulary name, unseen tables labelled with other types that the head knows.
     """
     bundle = replace(bundle, config=replace(bundle.config, decisions={"": _everyone(bundle)}))
     sotab82, schema = load_vocabulary("sotab82"), load_vocabulary("schema")
+    agreement = _agreement(bundle, sotab82)
     judged = judge(bundle, sotab82, dev)
     clear = [_clear(table) for table in dev] + [_as_labelled(example) for example in generated]
-    fitted = {
-        "sotab82": fit_decisions(judged, _agreement(bundle, sotab82)),
-        "schema": fit_decisions(judge(bundle, schema, clear), _agreement(bundle, schema)),
-        "": fit_decisions(_recurrent(judged), None),
-    }
+    fitted = {"sotab82": fit_decisions(judged, agreement)}
+    fitted["sotab32"] = fitted["sotab82"]  # 31 of its labels are among the 82
+    fitted["schema"] = fit_decisions(judge(bundle, schema, clear), _agreement(bundle, schema))
+    fitted[""] = fit_decisions(_recurrent(judged), None)
+    for name, tables in (others or {}).items():
+        told = sorted({label for table in tables for gold in table.labels for label in gold.labels})
+        vocabulary = Vocabulary(name, tuple(Label(label) for label in told))
+        fitted[name] = fit_decisions(judge(bundle, vocabulary, tables), None)
     config = replace(bundle.config, decisions=fitted, text_temperature=_text_temperature(bundle, dev[:60]))
-    micro_f1, ece = crosswise(judged, _agreement(bundle, sotab82))
+    micro_f1, ece = crosswise(judged, agreement)
     alone = Decisions(*[DecisionConfig({"primary": 1.0})] * 2)
     before = _error(*_decided(judged, alone, None))
-    without = _leave_one_out(judged, _agreement(bundle, sotab82))
+    without = _leave_one_out(judged, agreement)
     return Calibration(replace(bundle, config=config), ece, micro_f1, before, without)
 
 
@@ -99,7 +109,7 @@ def judge(bundle: Bundle, vocabulary: Vocabulary, tables: Sequence[LabelledTable
         said = annotator.consult(sheet)
         for table, span in zip(batch, sheet.spans, strict=True):
             rows = torch.tensor([gold.column_index for gold in table.labels], dtype=torch.int64)
-            gold = torch.tensor([vocabulary.names.index(gold.label) for gold in table.labels])
+            gold = torch.tensor([vocabulary.names.index(gold.labels[0]) for gold in table.labels])
             found.append(Judged(*said.part(span), rows, gold, _half(table)))
     return found
 

@@ -31,7 +31,7 @@ from aegir_dspy.training.datasets import LabelledTable
 from aegir_dspy.training.examples import gather_examples, generated_examples
 from aegir_dspy.training.ngrams import train_ngrams
 from aegir_dspy.training.pseudo import RELATION_SETS, pseudo_examples
-from aegir_dspy.training.split import sotab82_split
+from aegir_dspy.training.split import sotab82_split, wikitables_split
 
 __all__ = [
     "MEMBERS",
@@ -126,11 +126,15 @@ def assemble(
     labelled = examples["sotab82"][0]
     agreement = count_agreement(labelled)
     themed = [*labelled, *(table for name in RELATION_SETS for table in examples.get(name, ([], 0))[0])]
-    ngrams = train_ngrams(labelled, examples["generated"][0], agreement.themes, themed)
+    sotab = [*labelled, *examples.get("sotab32", ([], 0))[0]]
+    wikitables = examples.get("wikitables", ([], 0))[0]
+    ngrams = train_ngrams(sotab, examples["generated"][0], wikitables, agreement.themes, themed)
     written = tuple(_write_member(primary, name, path, out) for name, path in (members or {}).items())
     config = replace(primary.config, members=written)
     save_bundle(out, primary.model, primary.head, config, ngrams, agreement)
-    calibrated = calibrate(load_bundle(out), split.dev, generated_examples(150, _CALIBRATION_SEED))
+    others = {"wikitables_turl": wikitables_split(data).dev} if wikitables else {}
+    made = generated_examples(150, _CALIBRATION_SEED)
+    calibrated = calibrate(load_bundle(out), split.dev, made, others)
     sha256 = save_bundle(out, primary.model, primary.head, calibrated.bundle.config, ngrams, agreement)
     report = {
         "sha256": sha256,

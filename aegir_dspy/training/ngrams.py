@@ -7,6 +7,7 @@ tables.
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from aegir_dspy.annotator.ngrams import (
     CONTEXT_BUCKETS,
     OWN_BUCKETS,
     SHAPE_BUCKETS,
+    TITLE_BUCKETS,
     Bag,
+    ColumnBags,
     NgramSpecialist,
     bags_of,
     features,
@@ -37,88 +40,102 @@ from aegir_dspy.training.examples import AMBIGUOUS
 
 __all__ = ["train_ngrams"]
 
-_WEIGHTS = (1.0, 0.7, 1.0)  # of the column's n-grams, its context's, and its shapes
-_BUCKETS = (OWN_BUCKETS, CONTEXT_BUCKETS, SHAPE_BUCKETS)
+_WEIGHTS = (1.0, 0.7, 0.7, 1.0)  # of the column's n-grams, its context's, its shapes, and its titles
+_BUCKETS = (OWN_BUCKETS, CONTEXT_BUCKETS, SHAPE_BUCKETS, TITLE_BUCKETS)
 _PENALTY, _THEME_PENALTY = 1.0, 0.5  # C of the support vector machines
 _GENERATED = 40  # most generated columns a technical type
+_TITLED = {"sotab82": 0.3, "sotab32": 0.3, "schema": 0.6}  # share of columns that show a header, else all
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """Labelled columns: their own bags, their contexts' bags, their shapes, and their labels."""
+    """Labelled columns: their own bags, their contexts' bags, and their labels."""
 
-    own: list[Bag]
+    bags: list[ColumnBags]
     contexts: list[Bag]
-    shapes: list[Bag]
     labels: list[str]
 
     @property
-    def kinds(self) -> tuple[list[Bag], list[Bag], list[Bag]]:
-        return self.own, self.contexts, self.shapes
+    def kinds(self) -> tuple[list[Bag], ...]:
+        """The bags by kind, in the order of `_BUCKETS`."""
+        own, shapes = [b.grams for b in self.bags], [b.shapes for b in self.bags]
+        return own, self.contexts, shapes, [b.titles for b in self.bags]
 
 
 def train_ngrams(
     sotab: Sequence[Example],
     generated: Sequence[Example],
+    others: Sequence[Example] = (),
     themes: Sequence[str] = (),
     themed: Sequence[Example] = (),
 ) -> NgramSpecialist:
-    """Fit every label of ``schema``: the SOTAB types on `sotab`, the technical ones on `generated` too.
+    """Fit the SOTAB types on `sotab`, the technical types of ``schema`` on `generated` too.
 
     Args:
+        others: tables of another label set, whose labels compete among themselves.
         themes: labels such as ``theme:Book``.
         themed: tables to fit the themes on, as far as theirs is known.
     """
-    real = _columns(sotab, frozenset(load_vocabulary("sotab82").names), most=None)
-    technical = [n for n in load_vocabulary("schema").names if n not in load_vocabulary("sotab82")]
+    schema = load_vocabulary("schema").names
+    sotab_types = {*load_vocabulary("sotab82").names, *load_vocabulary("sotab32").names}
+    technical = [n for n in schema if n not in sotab_types]
+    other_types = sorted({label for table in others for label in table.labels if label})
+    real = _columns(sotab, frozenset(sotab_types), most=None)
     made = _columns(generated, frozenset(technical), most=_GENERATED)
-    idfs = [_idf(a + b, n) for a, b, n in zip(real.kinds, made.kinds, _BUCKETS, strict=True)]
-    rows = _matrix(real, idfs), _matrix(made, idfs)
-    labels = load_vocabulary("schema").names
+    more = _columns(others, frozenset(other_types), most=None)
+    parts = zip(real.kinds, made.kinds, more.kinds, _BUCKETS, strict=True)
+    idfs = [_idf(a + b + c, n) for a, b, c, n in parts]
+    rows, other_rows = (_matrix(real, idfs), _matrix(made, idfs)), _matrix(more, idfs)
+    labels = tuple(dict.fromkeys([*schema, *sorted(set(real.labels) - set(schema))]))
     fitted = [_fit(label, real.labels, made.labels, *rows) for label in labels]
+    fitted += [_machine(other_rows, _where(more.labels, label), _PENALTY) for label in other_types]
     weights = np.stack([w for w, _ in fitted], 1)  # (all buckets, labels)
     kinds = np.split(weights, np.cumsum(_BUCKETS)[:-1])
     scaled = [_int8(part * share) for part, share in zip(kinds, _WEIGHTS, strict=True)]
     theme, theme_scale, theme_bias, theme_idf = _themes(themes, themed)
-    (own, own_scale), (context, context_scale), (shape, shape_scale) = scaled
-    own_idf, context_idf, shape_idf = (torch.from_numpy(idf).float() for idf in idfs)
+    (own, own_scale), (context, context_scale), (shape, shape_scale), (title, title_scale) = scaled
+    own_idf, context_idf, shape_idf, title_idf = (torch.from_numpy(idf).float() for idf in idfs)
     return NgramSpecialist(
-        labels=labels,
+        labels=(*labels, *other_types),
         themes=tuple(themes),
         own=own,
         context=context,
         shape=shape,
+        title=title,
         theme=theme,
         own_scale=own_scale,
         context_scale=context_scale,
         shape_scale=shape_scale,
+        title_scale=title_scale,
         theme_scale=theme_scale,
         bias=torch.tensor([b for _, b in fitted]).float(),
         theme_bias=theme_bias,
         own_idf=own_idf,
         context_idf=context_idf,
         shape_idf=shape_idf,
+        title_idf=title_idf,
         theme_idf=theme_idf,
     )
 
 
 def _columns(examples: Sequence[Example], wanted: frozenset[str], most: int | None) -> _Columns:
     """Labelled columns of some tables, at most `most` a label, in the context the annotator gives them."""
-    found, seen = _Columns([], [], [], []), Counter[str]()
+    found, seen, rng = _Columns([], [], []), Counter[str](), random.Random(0)
     for example in examples:
         chosen = [i for i, label in enumerate(example.labels) if label in wanted]
         chosen = [i for i in chosen if most is None or seen[example.labels[i]] < most]
         if not chosen:
             continue
-        columns = [Column(i, None, values) for i, values in enumerate(example.columns)]
-        bags = [bags_of(column) for column in columns]
+        titled = _TITLED.get(example.group, 1.0)
+        names = [rng.choice(n) if n and rng.random() < titled else None for n in example.headers]
+        columns = [Column(i, names[i], values) for i, values in enumerate(example.columns)]
+        bags = [bags_of(column, example.caption) for column in columns]
         pieces = [serialize_column(column, SerializeConfig()) for column in columns]
         members = context_members(pieces, ContextConfig())
         for i in chosen:
             seen[example.labels[i]] += 1
-            found.own.append(bags[i].grams)
+            found.bags.append(bags[i])
             found.contexts.append(merge([bags[j].grams for j in np.flatnonzero(members[i])]))
-            found.shapes.append(bags[i].shapes)
             found.labels.append(example.labels[i])
     return found
 
@@ -129,7 +146,7 @@ def _themes(themes: Sequence[str], tables: Sequence[Example]) -> tuple[Tensor, T
     names, bags = [name for name, _ in told], [bag for _, bag in told]
     idf = _idf(bags, CONTEXT_BUCKETS)
     rows = _sparse([features(bag, idf) for bag in bags], [bag.buckets for bag in bags], CONTEXT_BUCKETS)
-    fitted = [_machine(rows, np.array([n == theme for n in names]), _THEME_PENALTY) for theme in themes]
+    fitted = [_machine(rows, _where(names, theme), _THEME_PENALTY) for theme in themes]
     stacked = np.stack([w for w, _ in fitted], 1) if fitted else np.ones((CONTEXT_BUCKETS, 0))
     weights, scale = _int8(stacked)
     bias = torch.tensor([b for _, b in fitted], dtype=torch.float64).float()
@@ -172,7 +189,7 @@ def _fit(
 ) -> tuple[NDArray[np.float64], float]:
     """Weights and bias of one label against the others."""
     if label not in made:
-        return _machine(real_rows, np.array([name == label for name in real], dtype=np.bool_), _PENALTY)
+        return _machine(real_rows, _where(real, label), _PENALTY)
     try:
         from scipy.sparse import vstack
     except ImportError as error:
@@ -180,6 +197,10 @@ def _fit(
     keep = np.array([name not in AMBIGUOUS for name in real], dtype=np.bool_)
     rows = vstack([real_rows[keep], made_rows]).tocsr()
     return _machine(rows, np.array([False] * int(keep.sum()) + [name == label for name in made]), _PENALTY)
+
+
+def _where(labels: Sequence[str], label: str) -> NDArray[np.bool_]:
+    return np.array([name == label for name in labels], dtype=np.bool_)
 
 
 def _machine(rows: Any, right: NDArray[np.bool_], penalty: float) -> tuple[NDArray[np.float64], float]:

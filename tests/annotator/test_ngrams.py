@@ -77,7 +77,11 @@ def trained():
     uuids = [Example(((f"{i:08x}-aaaa-4bbb-8ccc-{i:012x}",),), ((),), ("UUID",), "schema") for i in range(12)]
     books = [replace(table, theme="Book") for table in emails]
     events = [replace(table, theme="Event") for table in dates]
-    return train_ngrams(emails + dates, uuids, ("theme:Book", "theme:Event"), books + events)
+    named = [
+        Example((("a", "b"),), ((name,),), (name,), "freebase", caption="a page")
+        for name in ("film", "song") * 6
+    ]
+    return train_ngrams(emails + dates, uuids, named, ("theme:Book", "theme:Event"), books + events)
 
 
 def test_it_tells_what_it_was_taught(trained):
@@ -85,6 +89,13 @@ def test_it_tells_what_it_was_taught(trained):
     nothing = merge([])
     margins = trained.margins([bags_of(column(*c)) for c in cells], [nothing] * 3)
     assert [trained.labels[i] for i in margins.argmax(1).tolist()] == ["email", "Date", "UUID"]
+
+
+def test_titles_tell_what_values_cannot(trained):
+    bags = [bags_of(Column(0, name, ("a", "b"))) for name in ("film", "song")]
+    margins = trained.margins(bags, [merge([])] * 2)
+    film, song = (trained.labels.index(name) for name in ("film", "song"))
+    assert margins[0, film] > margins[0, song] and margins[1, song] > margins[1, film]
 
 
 def test_it_tells_what_the_rows_of_a_table_are(trained):
