@@ -20,12 +20,22 @@ from aegir_dspy.annotator.calibration import expected_calibration_error, fit_tem
 from aegir_dspy.annotator.decision import Agreement, DecisionConfig, Decisions, decide
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.ontology.vocabulary import Label, Vocabulary, load_vocabulary
+from aegir_dspy.tables.context import ContextConfig
 from aegir_dspy.tables.table import Column, Table
 from aegir_dspy.training.column_types import Example
 from aegir_dspy.training.datasets import LabelledColumn, LabelledTable
 from aegir_dspy.training.examples import AMBIGUOUS
 
-__all__ = ["Calibration", "Judged", "calibrate", "crosswise", "fit_decisions", "judge"]
+__all__ = [
+    "Calibration",
+    "Judged",
+    "calibrate",
+    "crosswise",
+    "crosswise_answers",
+    "decided",
+    "fit_decisions",
+    "judge",
+]
 
 _STEPS = 30
 _FIRST = ("primary", "ngrams")
@@ -94,14 +104,17 @@ def calibrate(
     config = replace(bundle.config, decisions=fitted, text_temperature=_text_temperature(bundle, dev[:60]))
     micro_f1, ece = crosswise(judged, agreement)
     alone = Decisions(*[DecisionConfig({"primary": 1.0})] * 2)
-    before = _error(*_decided(judged, alone, None))
+    before = _error(*decided(judged, alone, None))
     without = _leave_one_out(judged, agreement)
     return Calibration(replace(bundle, config=config), ece, micro_f1, before, without)
 
 
-def judge(bundle: Bundle, vocabulary: Vocabulary, tables: Sequence[LabelledTable]) -> list[Judged]:
-    """Ask every member about every column of the tables."""
-    annotator = ColumnTypeAnnotator(bundle, vocabulary, AnnotatorConfig(sure=2.0))
+def judge(
+    bundle: Bundle, vocabulary: Vocabulary, tables: Sequence[LabelledTable], context: int = 8
+) -> list[Judged]:
+    """Ask every member about every column of the tables, from at most `context` other columns."""
+    config = AnnotatorConfig(ContextConfig(columns=context), sure=2.0)
+    annotator = ColumnTypeAnnotator(bundle, vocabulary, config)
     found: list[Judged] = []
     for first in range(0, len(tables), 64):
         batch = tables[first : first + 64]
@@ -141,7 +154,7 @@ def _fit(judged: Sequence[Judged], members: Sequence[str], agreement: Agreement 
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        log_p, gold = _decided(judged, Decisions(*[config(logs.exp().unbind())] * 2), agreement)
+        log_p, gold = decided(judged, Decisions(*[config(logs.exp().unbind())] * 2), agreement)
         value = F.nll_loss(log_p, gold) + 1e-3 * (logs - torch.tensor(start).log()).square().sum()
         value.backward()  # type: ignore[no-untyped-call]
         return value
@@ -150,7 +163,7 @@ def _fit(judged: Sequence[Judged], members: Sequence[str], agreement: Agreement 
     return config([round(value, 4) for value in logs.detach().exp().tolist()])
 
 
-def _decided(
+def decided(
     judged: Sequence[Judged], decisions: Decisions, agreement: Agreement | None
 ) -> tuple[Tensor, Tensor]:
     """(N, L) log-probabilities of the labelled columns, and (N,) their labels."""
@@ -163,14 +176,15 @@ def _decided(
 
 def crosswise(judged: Sequence[Judged], agreement: Agreement | None) -> tuple[float, float]:
     """Accuracy (micro F1, as every column gets an answer) and calibration error on the unseen halves."""
-    log_p, gold = [], []
-    for half in (0, 1):
-        decisions = fit_decisions([table for table in judged if table.half != half], agreement)
-        unseen = _decided([table for table in judged if table.half == half], decisions, agreement)
-        log_p.append(unseen[0])
-        gold.append(unseen[1])
-    joined, right = torch.cat(log_p), torch.cat(gold)
-    return float((joined.argmax(1) == right).double().mean()), _error(joined, right)
+    log_p = torch.cat(crosswise_answers(judged, agreement))
+    gold = torch.cat([table.gold for table in judged])
+    return float((log_p.argmax(1) == gold).double().mean()), _error(log_p, gold)
+
+
+def crosswise_answers(judged: Sequence[Judged], agreement: Agreement | None) -> list[Tensor]:
+    """Per table (labelled columns, L) log-probabilities, fitted on the tables of the other half of hosts."""
+    fitted = [fit_decisions([t for t in judged if t.half != half], agreement) for half in (0, 1)]
+    return [decided([table], fitted[table.half], agreement)[0] for table in judged]
 
 
 def _leave_one_out(judged: Sequence[Judged], agreement: Agreement | None) -> dict[str, float]:
@@ -216,7 +230,7 @@ def _text_temperature(bundle: Bundle, dev: Sequence[LabelledTable]) -> float:
     vocabulary = load_vocabulary("sotab82")
     wordless = replace(bundle, config=replace(bundle.config, labels=(), members=()), agreement=None)
     judged = judge(wordless, vocabulary, dev)
-    log_p, gold = _decided(judged, Decisions(), None)
+    log_p, gold = decided(judged, Decisions(), None)
     return fit_temperature(log_p.float(), gold)
 
 
