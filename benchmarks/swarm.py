@@ -88,6 +88,7 @@ def _crosswise_arms(
     for bundle in bundles:
         agreement = ColumnTypeAnnotator(bundle, vocabulary).agreement
         judged, alone = judge(bundle, vocabulary, dev), judge(bundle, vocabulary, dev, context=0)
+        domains = {member.name: member.themes for member in bundle.config.members if member.themes}
         known = None if agreement is None or not _counts(agreement) else agreement
         variants = {
             ALONE: (_only(alone, ["primary"]), None),
@@ -102,7 +103,7 @@ def _crosswise_arms(
             SWARM: (judged, known),
         }
         for name, (tables, together) in variants.items():
-            answers = [_best(vocabulary, log_p) for log_p in crosswise_answers(tables, together)]
+            answers = [_best(vocabulary, log_p) for log_p in crosswise_answers(tables, together, domains)]
             arms.setdefault(name, []).append([label for table in answers for label in table])
     return arms
 

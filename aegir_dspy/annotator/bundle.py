@@ -43,12 +43,16 @@ DEFAULT_FILE = "columns.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class MemberConfig:
-    """Another specialist of the swarm: its name, what it is for, its file beside this one, and its sha256."""
+    """Another specialist of the swarm: its name, what it is for, its file beside this one, and its sha256.
+
+    `themes` are those of its domain (``theme:Book``), none where it has no domain.
+    """
 
     name: str
     role: str
     file: str
     sha256: str
+    themes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,10 @@ class BundleConfig:
         for name in ("labels", "ngram_labels", "ngram_themes", "agreement_themes", "agreement_labels"):
             values[name] = tuple(values.get(name, ()))
         values["serialize"] = SerializeConfig(**values["serialize"])
-        values["members"] = tuple(MemberConfig(**one) for one in values.get("members", ()))
+        values["members"] = tuple(
+            MemberConfig(**{**one, "themes": tuple(one.get("themes", ()))})
+            for one in values.get("members", ())
+        )
         if "temperatures" in values:  # the format of 0.1
             shares, temperatures = values.pop("ngram_share", {}), values.pop("temperatures")
             values["decisions"] = {

@@ -50,14 +50,12 @@ class Calibration:
         bundle: fitted on all of dev.
         ece, micro_f1: measured crosswise.
         ece_before: of the primary alone.
-        without: micro F1, crosswise, of the swarm without each of its members, the theme or the company.
     """
 
     bundle: Bundle
     ece: float
     micro_f1: float
     ece_before: float
-    without: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -93,20 +91,20 @@ def calibrate(
     agreement = _agreement(bundle, sotab82)
     judged = judge(bundle, sotab82, dev)
     clear = [_clear(table) for table in dev] + [_as_labelled(example) for example in generated]
-    fitted = {"sotab82": fit_decisions(judged, agreement)}
+    domains = {member.name: member.themes for member in bundle.config.members if member.themes}
+    fitted = {"sotab82": fit_decisions(judged, agreement, domains)}
     fitted["sotab32"] = fitted["sotab82"]  # 31 of its labels are among the 82
-    fitted["schema"] = fit_decisions(judge(bundle, schema, clear), _agreement(bundle, schema))
+    fitted["schema"] = fit_decisions(judge(bundle, schema, clear), _agreement(bundle, schema), domains)
     fitted[""] = fit_decisions(_recurrent(judged), None)
     for name, tables in (others or {}).items():
         told = sorted({label for table in tables for gold in table.labels for label in gold.labels})
         vocabulary = Vocabulary(name, tuple(Label(label) for label in told))
         fitted[name] = fit_decisions(judge(bundle, vocabulary, tables), None)
     config = replace(bundle.config, decisions=fitted, text_temperature=_text_temperature(bundle, dev[:60]))
-    micro_f1, ece = crosswise(judged, agreement)
+    micro_f1, ece = crosswise(judged, agreement, domains)
     alone = Decisions(*[DecisionConfig({"primary": 1.0})] * 2)
     before = _error(*decided(judged, alone, None))
-    without = _leave_one_out(judged, agreement)
-    return Calibration(replace(bundle, config=config), ece, micro_f1, before, without)
+    return Calibration(replace(bundle, config=config), ece, micro_f1, before)
 
 
 def judge(
@@ -127,16 +125,29 @@ def judge(
     return found
 
 
-def fit_decisions(judged: Sequence[Judged], agreement: Agreement | None) -> Decisions:
-    """The decisions without and with the members beside primary and n-grams."""
+def fit_decisions(
+    judged: Sequence[Judged],
+    agreement: Agreement | None,
+    domains: Mapping[str, Sequence[str]] | None = None,
+) -> Decisions:
+    """The decisions without and with the members beside primary and n-grams.
+
+    Args:
+        domains: the themes of the members that have a domain.
+    """
     asked = [table for table in judged if len(table.rows)]
     members = sorted(asked[0].labels, key=lambda name: (name not in _FIRST, name))
-    first = _fit(asked, [name for name in members if name in _FIRST], agreement)
-    full = _fit(asked, members, agreement) if set(members) - set(_FIRST) else first
+    first = _fit(asked, [name for name in members if name in _FIRST], agreement, {})
+    full = _fit(asked, members, agreement, domains or {}) if set(members) - set(_FIRST) else first
     return Decisions(first, full)
 
 
-def _fit(judged: Sequence[Judged], members: Sequence[str], agreement: Agreement | None) -> DecisionConfig:
+def _fit(
+    judged: Sequence[Judged],
+    members: Sequence[str],
+    agreement: Agreement | None,
+    domains: Mapping[str, Sequence[str]],
+) -> DecisionConfig:
     """Minimise the negative log-likelihood over the logarithms of the parameters (L-BFGS)."""
     themes = sorted(judged[0].themes) if agreement is not None and agreement.themes else []
     start = [_START.get(name, 0.3) for name in members] + [0.5, 0.5, 0.1] + [1.0 for _ in themes]
@@ -147,7 +158,10 @@ def _fit(judged: Sequence[Judged], members: Sequence[str], agreement: Agreement 
         return DecisionConfig(
             dict(zip(members, values[:n], strict=True)),
             dict(zip(themes, values[n + 3 :], strict=True)),
-            *values[n : n + 3],
+            theme=values[n],
+            evidence=values[n + 1],
+            company=values[n + 2],
+            domains={name: tuple(domains[name]) for name in members if name in domains},
         )
 
     optimizer = torch.optim.LBFGS([logs], max_iter=_STEPS, line_search_fn="strong_wolfe")
@@ -174,35 +188,26 @@ def decided(
     return torch.cat(rows), torch.cat([table.gold for table in judged])
 
 
-def crosswise(judged: Sequence[Judged], agreement: Agreement | None) -> tuple[float, float]:
+def crosswise(
+    judged: Sequence[Judged],
+    agreement: Agreement | None,
+    domains: Mapping[str, Sequence[str]] | None = None,
+) -> tuple[float, float]:
     """Accuracy (micro F1, as every column gets an answer) and calibration error on the unseen halves."""
-    log_p = torch.cat(crosswise_answers(judged, agreement))
+    log_p = torch.cat(crosswise_answers(judged, agreement, domains))
     gold = torch.cat([table.gold for table in judged])
     return float((log_p.argmax(1) == gold).double().mean()), _error(log_p, gold)
 
 
-def crosswise_answers(judged: Sequence[Judged], agreement: Agreement | None) -> list[Tensor]:
+def crosswise_answers(
+    judged: Sequence[Judged],
+    agreement: Agreement | None,
+    domains: Mapping[str, Sequence[str]] | None = None,
+) -> list[Tensor]:
     """Per table (labelled columns, L) log-probabilities, fitted on the tables of the other half of hosts."""
-    fitted = [fit_decisions([t for t in judged if t.half != half], agreement) for half in (0, 1)]
+    halves = [[t for t in judged if t.half != half] for half in (0, 1)]
+    fitted = [fit_decisions(half, agreement, domains) for half in halves]
     return [decided([table], fitted[table.half], agreement)[0] for table in judged]
-
-
-def _leave_one_out(judged: Sequence[Judged], agreement: Agreement | None) -> dict[str, float]:
-    """Micro F1, crosswise, without each member, and without what goes together in a table."""
-    found = {"agreement": crosswise(judged, None)[0]}
-    for name in judged[0].labels:
-        if name == "primary":
-            continue
-        rest = [
-            replace(
-                table,
-                labels={n: x for n, x in table.labels.items() if n != name},
-                themes={n: x for n, x in table.themes.items() if n != name},
-            )
-            for table in judged
-        ]
-        found[name] = crosswise(rest, agreement)[0]
-    return found
 
 
 def _error(log_p: Tensor, gold: Tensor) -> float:

@@ -34,6 +34,7 @@ from aegir_dspy.training.pseudo import RELATION_SETS, pseudo_examples
 from aegir_dspy.training.split import sotab82_split, wikitables_split
 
 __all__ = [
+    "DOMAINS",
     "MEMBERS",
     "PSEUDO_SHARE",
     "assemble",
@@ -50,6 +51,24 @@ MEMBERS: Mapping[str, str] = {
     "works": "knows creative works and events, and the people behind them",
 }
 """What each member of the swarm is for."""
+
+DOMAINS: Mapping[str, frozenset[str]] = {
+    "places": frozenset({"LocalBusiness", "Hotel", "Restaurant", "Museum", "Place", "Person", "JobPosting"}),
+    "offers": frozenset({"Product", "Recipe"}),
+    "works": frozenset(
+        {
+            "Book",
+            "Movie",
+            "MusicRecording",
+            "MusicAlbum",
+            "TVEpisode",
+            "CreativeWork",
+            "Event",
+            "SportsEvent",
+        }
+    ),
+}
+"""The themes of each domain specialist."""
 
 _NGRAM_SEED = 0
 PSEUDO_SHARE = 0.2
@@ -147,7 +166,6 @@ def assemble(
             "micro_f1_crosswise": calibrated.micro_f1,
             "ece_crosswise": calibrated.ece,
             "ece_before_calibration": calibrated.ece_before,
-            "micro_f1_crosswise_without": calibrated.without,
         },
     }
     out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -155,14 +173,12 @@ def assemble(
 
 
 def _write_member(primary: Bundle, name: str, path: Path, out: Path) -> MemberConfig:
-    """Write a member's file beside `out`, without the parameters it shares with the primary."""
+    """Write a member's file beside `out`; a domain specialist shares the primary's n-gram memory."""
     member = load_bundle(path, dtype=torch.float32)
-    own, base = member.model.state_dict(), primary.model.state_dict()
-    shared = all(torch.equal(own[n].bfloat16(), base[n].bfloat16()) for n in own if n.startswith("ngram."))
-    file = f"{name}.safetensors"
-    without = ("ngram.",) if shared else ()
+    file, domain = f"{name}.safetensors", DOMAINS.get(name, frozenset())
+    without = ("ngram.",) if domain else ()
     sha256 = save_bundle(out.with_name(file), member.model, member.head, member.config, without=without)
-    return MemberConfig(name, MEMBERS[name], file, sha256)
+    return MemberConfig(name, MEMBERS[name], file, sha256, tuple(sorted(map(theme_label, domain))))
 
 
 def label_sets(examples: Mapping[str, tuple[Sequence[Example], float]]) -> dict[str, list[str]]:

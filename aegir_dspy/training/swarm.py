@@ -28,34 +28,16 @@ from aegir_dspy.tables.serialize import SerializeConfig
 from aegir_dspy.tables.table import Table
 from aegir_dspy.training.column_types import Example, TypesConfig
 from aegir_dspy.training.examples import gather_examples
-from aegir_dspy.training.finish import PSEUDO_SHARE, assemble, train_reader
+from aegir_dspy.training.finish import DOMAINS, PSEUDO_SHARE, assemble, train_reader
 from aegir_dspy.training.optimize import OptimizerConfig
 from aegir_dspy.training.pretrain import PretrainConfig, pretrain
 from aegir_dspy.training.pseudo import pseudo_examples
 from aegir_dspy.training.split import sotab82_split
 
-__all__ = ["DOMAINS", "SwarmTraining", "in_domain", "train_swarm"]
+__all__ = ["SwarmTraining", "in_domain", "train_swarm"]
 
 Examples = Mapping[str, tuple[Sequence[Example], float]]
 Metrics = Callable[[dict[str, float]], None]
-
-DOMAINS: Mapping[str, frozenset[str]] = {
-    "places": frozenset({"LocalBusiness", "Hotel", "Restaurant", "Museum", "Place", "Person", "JobPosting"}),
-    "offers": frozenset({"Product", "Recipe"}),
-    "works": frozenset(
-        {
-            "Book",
-            "Movie",
-            "MusicRecording",
-            "MusicAlbum",
-            "TVEpisode",
-            "CreativeWork",
-            "Event",
-            "SportsEvent",
-        }
-    ),
-}
-"""The themes of each domain specialist."""
 
 _INSIDE = 0.75  # share of a source's batches that a specialist takes from its domain
 
