@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 
+import torch
+from torch import Tensor
+
 from aegir_dspy.annotator.bundle import Bundle
 from aegir_dspy.errors import CheckpointError
 
@@ -28,7 +31,7 @@ def average(bundles: Sequence[Bundle]) -> Bundle:
     for other in bundles[1:]:
         same = (
             other.model.geometry == first.model.geometry
-            and other.config.labels == first.config.labels
+            and set(other.config.labels) == set(first.config.labels)
             and other.config.serialize == first.config.serialize
         )
         if not same:
@@ -37,9 +40,17 @@ def average(bundles: Sequence[Bundle]) -> Bundle:
                 f"and {other.sha256[:12]}: train them from one pre-trained run"
             )
     model, head = deepcopy(first.model), deepcopy(first.head)
-    for whole, parts in ((model, [b.model for b in bundles]), (head, [b.head for b in bundles])):
-        states = [part.state_dict() for part in parts]
+    models = [b.model.state_dict() for b in bundles]
+    heads = [_in_order(b, first.config.labels) for b in bundles]
+    for whole, states in ((model, models), (head, heads)):
         mean = {name: sum(s[name].double() for s in states) / len(states) for name in states[0]}
         whole.load_state_dict({name: tensor.float() for name, tensor in mean.items()})
     config = replace(first.config, decisions={}, members=())
     return replace(first, model=model, head=head, config=config, ngrams=None, agreement=None)
+
+
+def _in_order(bundle: Bundle, labels: Sequence[str]) -> dict[str, Tensor]:
+    """The head's parameters with its rows in the order of `labels`."""
+    row = {label: i for i, label in enumerate(bundle.config.labels)}
+    order = torch.tensor([row[label] for label in labels])
+    return {name: tensor[order] for name, tensor in bundle.head.state_dict().items()}
