@@ -43,7 +43,7 @@ def average(bundles: Sequence[Bundle]) -> Bundle:
     models = [b.model.state_dict() for b in bundles]
     heads = [_in_order(b, first.config.labels) for b in bundles]
     for whole, states in ((model, models), (head, heads)):
-        mean = {name: sum(s[name].double() for s in states) / len(states) for name in states[0]}
+        mean = {name: torch.stack([s[name].double() for s in states]).mean(0) for name in states[0]}
         whole.load_state_dict({name: tensor.float() for name, tensor in mean.items()})
     config = replace(first.config, decisions={}, members=())
     return replace(first, model=model, head=head, config=config, ngrams=None, agreement=None)
