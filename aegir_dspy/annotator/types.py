@@ -110,7 +110,7 @@ class ColumnTypeAnnotator:
             if self.known
         }
         self.agreement = None
-        if bundle.agreement is not None and self.known:
+        if bundle.agreement is not None and self.known and self.config.context.columns:
             self.agreement = bundle.agreement.on(names, self.primary.themes)
 
     @property
