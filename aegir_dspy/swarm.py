@@ -183,7 +183,9 @@ class Swarm(dspy.Module):  # type: ignore[misc]
     def identity(self, tables: Sequence[Table] = ()) -> dict[str, Any]:
         """What decides a result: version, weights, vocabulary; `run` hashes these, settings and the input."""
         vocabulary = f"{self.vocabulary.name}@{self.vocabulary.sha256[:12]}"
-        checkpoints = {"columns": self._annotator.bundle.sha256}
+        bundle, asked = self._annotator.bundle, self._annotator.members
+        members = {m.name: m.sha256 for m in bundle.config.members if m.name in asked}
+        checkpoints = {"columns": bundle.sha256, **members}
         settings = (self.config.context, self._annotator.threshold)
         run = hashlib.sha256(repr((__version__, vocabulary, checkpoints, settings)).encode())
         for table in tables:
@@ -220,7 +222,10 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         informed = (
             sum(len(t.columns) for t in annotations if len(t.columns) > 1) if self.config.context else 0
         )
-        return Usage(columns, 1 + bool(informed), columns + informed, tokens, round(seconds, 3))
+        # The members read side by side, after the primary: each alone, then from its own fused context.
+        readers = 1 + len(self._annotator.members)
+        critical = (1 + bool(informed)) * min(2, readers)
+        return Usage(columns, critical, (columns + informed) * readers, tokens, round(seconds, 3))
 
 
 def annotator_roles(annotator: ColumnTypeAnnotator) -> list[tuple[str, str]]:
