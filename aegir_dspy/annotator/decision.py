@@ -65,16 +65,16 @@ class Agreement:
     company: Tensor
 
     def on(self, labels: Sequence[str], themes: Sequence[str]) -> Agreement:
-        """The same for the labels of a vocabulary; nothing is known of labels that are not here."""
+        """The same for some labels and themes; nothing is known of those that are not here."""
         rows = {label: row for row, label in enumerate(self.labels)}
         places = [(new, rows[label]) for new, label in enumerate(labels) if label in rows]
         affinity = torch.zeros(len(themes), len(labels), dtype=torch.float64)
         company = torch.zeros(len(labels), len(labels), dtype=torch.float64)
         if places:
             new, old = (torch.tensor(side) for side in zip(*places, strict=True))
-            order = torch.tensor([self.themes.index(theme) for theme in themes], dtype=torch.int64)
-            if len(order):
-                affinity[:, new] = self.affinity.double()[order][:, old]
+            for row, theme in enumerate(themes):
+                if theme in self.themes:
+                    affinity[row, new] = self.affinity[self.themes.index(theme)].double()[old]
             company[new.unsqueeze(1), new] = self.company.double()[old][:, old]
         return Agreement(tuple(themes), tuple(labels), affinity, company)
 

@@ -190,6 +190,7 @@ def _write(folder: Path) -> None:
     path = Path(__file__).with_name(_FILE)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     dev_hosts.cache_clear()
+    held_out_hosts.cache_clear()
 
 
 def _main(arguments: Sequence[str]) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from aegir_dspy.training.split import (
     Split,
     choose_dev_hosts,
     dev_hosts,
+    held_out_hosts,
     leakage,
+    sotab32_split,
     sotab82_split,
+    wikitables_split,
     without_dev,
 )
 
@@ -30,9 +34,12 @@ def labelled(name: str, host: str | None, *columns: Sequence[str], label: str = 
 
 
 def publish(
-    monkeypatch: pytest.MonkeyPatch, named: Sequence[LabelledTable], nameless: Sequence[LabelledTable]
+    monkeypatch: pytest.MonkeyPatch,
+    named: Sequence[LabelledTable],
+    nameless: Sequence[LabelledTable],
+    small: Sequence[LabelledTable] = (),
 ) -> None:
-    sets = {"sotabv2_cta": named, "sotabv2_cta_val82": nameless}
+    sets = {"sotabv2_cta": named, "sotabv2_cta_val82": nameless, "sotab32_cta": small}
     monkeypatch.setattr(split, "load_labelled", lambda folder, source: list(sets[source]))
 
 
@@ -104,16 +111,56 @@ def test_leakage_tells_copies_from_constants() -> None:
     assert leakage(Split(train, dev)) == Leakage(hosts=1, nameless=1, named=2)
 
 
+def test_hosts_that_measure_the_32_types_train_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = min(held_out_hosts() - dev_hosts())
+    tables = [
+        labelled("first", measured, ["a page of the measured site"]),
+        labelled("second", OTHER, ["a page of another site"]),
+        labelled("third", DEV, ["a page of a dev site"]),
+        labelled("copy", OTHER, ["a page of the measured  site"]),
+    ]
+    publish(monkeypatch, tables, [], tables)
+    small = sotab32_split(Path("anywhere"))
+    assert (names(small.dev), names(small.train)) == (["first", "third"], ["second"])
+    large = sotab82_split(Path("anywhere"))
+    assert (names(large.dev), names(large.train)) == (["third"], ["second", "copy"])
+
+
+def test_all_tables_of_a_wikipedia_page_are_on_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = [
+        labelled(f"{page}-{i}", None, [f"table number {i} of the page number {page}"])
+        for page in range(10)
+        for i in "ab"
+    ]
+    tables.append(labelled("99-a", None, ["the same again and again"]))
+    monkeypatch.setattr(split, "load_labelled", lambda folder, source: tables)
+    parts = wikitables_split(Path("anywhere"))
+    chosen = choose_dev_hosts([*map(str, range(10)), "99"])
+    assert {name.rpartition("-")[0] for name in names(parts.dev)} == set(chosen)
+    assert len(parts.dev) + len(parts.train) == len(tables)
+    tables.append(
+        replace(parts.dev[0], table=replace(parts.dev[0].table, name=f"{parts.train[0].table.name}z"))
+    )
+    assert names(wikitables_split(Path("anywhere")).train) == names(parts.train)
+
+
 def test_command_rewrites_the_hosts_and_reports(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     hosts = [f"site{number}.example" for number in range(10)]
     named = [labelled(host, host, [f"the long content of {host}"]) for host in hosts]
-    publish(monkeypatch, named, [])
+    small = [f"small{number}.example" for number in range(8)]
+    publish(monkeypatch, named, [], [labelled(host, host, ["x"]) for host in (*small, None)])
     monkeypatch.setattr(split, "__file__", str(tmp_path / "split.py"))
     assert split._main([str(tmp_path)]) == 0
     written = json.loads((tmp_path / "dev_hosts.json").read_text(encoding="utf-8"))
-    assert written == {"seed": 0, "fraction": 0.2, "hosts": choose_dev_hosts(hosts)}
+    assert written == {
+        "seed": 0,
+        "fraction": 0.2,
+        "hosts": choose_dev_hosts(hosts),
+        "hosts_32": choose_dev_hosts(small, fraction=0.25),
+    }
+    assert len(written["hosts_32"]) == 2
     assert "train: 10 tables, 10 labelled columns" in capsys.readouterr().out
 
 
@@ -128,6 +175,8 @@ def test_command_wants_one_folder(capsys: pytest.CaptureFixture[str], tmp_path: 
 def test_committed_hosts_are_a_fifth_of_the_set() -> None:
     hosts = [table.host for table in load_labelled(REAL, "sotabv2_cta") if table.host]
     assert choose_dev_hosts(hosts) == sorted(dev_hosts())
+    small = choose_dev_hosts((t.host for t in load_labelled(REAL, "sotab32_cta") if t.host), fraction=0.25)
+    assert dev_hosts() | set(small) == held_out_hosts()
 
 
 @needs_data
