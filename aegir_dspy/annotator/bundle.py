@@ -107,22 +107,6 @@ class BundleConfig:
             MemberConfig(**{**one, "themes": tuple(one.get("themes", ()))})
             for one in values.get("members", ())
         )
-        if "temperatures" in values:  # the format of 0.1
-            shares, temperatures = values.pop("ngram_share", {}), values.pop("temperatures")
-            values["decisions"] = {
-                name: asdict(
-                    Decisions(
-                        *[
-                            DecisionConfig(
-                                {"primary": 1.0, **({"ngrams": shares[name]} if shares.get(name) else {})},
-                                temperature=t,
-                            )
-                        ]
-                        * 2
-                    )
-                )
-                for name, t in temperatures.items()
-            }
         values["decisions"] = {n: Decisions.from_json(d) for n, d in values.get("decisions", {}).items()}
         return cls(**values)
 
@@ -242,8 +226,6 @@ def _ngrams(weights: Weights, config: BundleConfig) -> NgramSpecialist | None:
     if not config.ngram_labels:
         return None
     names = [f.name for f in fields(NgramSpecialist) if f.name not in ("labels", "themes")]
-    if any(f"ngrams.{name}" not in weights.extra for name in names):
-        return None
     tensors = (weights.extra[f"ngrams.{name}"] for name in names)
     return NgramSpecialist(config.ngram_labels, config.ngram_themes, *tensors)
 
