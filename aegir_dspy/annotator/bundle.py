@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from aegir_dspy._version import __version__
-from aegir_dspy.annotator.decision import Agreement, DecisionConfig, Decisions
+from aegir_dspy.annotator.decision import Agreement, Decisions
 from aegir_dspy.annotator.head import ColumnHead
 from aegir_dspy.annotator.label_text import LabelEncoder
 from aegir_dspy.annotator.ngrams import NgramSpecialist
