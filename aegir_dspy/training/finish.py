@@ -73,7 +73,7 @@ DOMAINS: Mapping[str, frozenset[str]] = {
 _NGRAM_SEED = 0
 PSEUDO_SHARE = 0.2
 _CALIBRATION_SEED = 1_000_003  # other generated tables than any training seed draws
-_VOCABULARIES = ("sotab82", "schema", "sotab32", "dbpedia")
+_VOCABULARIES = ("sotab82", "schema", "sotab32")
 
 
 def train_and_write(
