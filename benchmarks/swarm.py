@@ -83,25 +83,27 @@ def _with_primary(path: Path) -> Bundle:
 def _crosswise_arms(
     bundles: Sequence[Bundle], vocabulary: Vocabulary, dev: Tables
 ) -> dict[str, list[Answers]]:
-    """Every arm's answers, one list a bundle."""
+    """Every arm's answers, one list a bundle; the members are left out one by one with the shipped one."""
     arms: dict[str, list[Answers]] = {}
+    agreement = ColumnTypeAnnotator(bundles[0], vocabulary).agreement
+    known = None if agreement is None or not _counts(agreement) else agreement
+    domains = {member.name: member.themes for member in bundles[0].config.members if member.themes}
+    whole = judge(bundles[0], vocabulary, dev)
     for bundle in bundles:
-        agreement = ColumnTypeAnnotator(bundle, vocabulary).agreement
-        judged, alone = judge(bundle, vocabulary, dev), judge(bundle, vocabulary, dev, context=0)
-        domains = {member.name: member.themes for member in bundle.config.members if member.themes}
-        known = None if agreement is None or not _counts(agreement) else agreement
+        judged = whole if bundle is bundles[0] else _replaced(whole, judge(_lone(bundle), vocabulary, dev))
+        alone = judge(_lone(bundle), vocabulary, dev, context=0)
         variants = {
             ALONE: (_only(alone, ["primary"]), None),
             "primary from its context": (_only(judged, ["primary"]), None),
             "primary + n-grams": (_only(judged, ["primary", "ngrams"]), None),
             "primary + n-grams + agreement": (_only(judged, ["primary", "ngrams"]), known),
-            **{
-                f"swarm without {name}": (_only(judged, [n for n in judged[0].labels if n != name]), known)
-                for name in judged[0].labels
-            },
-            "swarm without agreement": (judged, None),
             SWARM: (judged, known),
         }
+        if bundle is bundles[0]:
+            everybody = list(whole[0].labels)
+            rest = {name: [n for n in everybody if n != name] for name in everybody}
+            variants |= {f"swarm without {n}": (_only(judged, names), known) for n, names in rest.items()}
+            variants["swarm without agreement"] = (judged, None)
         for name, (tables, together) in variants.items():
             answers = [_best(vocabulary, log_p) for log_p in crosswise_answers(tables, together, domains)]
             arms.setdefault(name, []).append([label for table in answers for label in table])
@@ -111,9 +113,11 @@ def _crosswise_arms(
 def _shipped_arms(bundles: Sequence[Bundle], vocabulary: Vocabulary, dev: Tables) -> dict[str, list[Answers]]:
     """The primary's answers alone, and the swarm's as it decides when it is used."""
     arms: dict[str, list[Answers]] = {ALONE: [], SWARM: []}
+    annotator = ColumnTypeAnnotator(bundles[0], vocabulary)
+    whole = judge(bundles[0], vocabulary, dev)
     for bundle in bundles:
-        annotator = ColumnTypeAnnotator(bundle, vocabulary)
-        judged, alone = judge(bundle, vocabulary, dev), judge(bundle, vocabulary, dev, context=0)
+        judged = whole if bundle is bundles[0] else _replaced(whole, judge(_lone(bundle), vocabulary, dev))
+        alone = judge(_lone(bundle), vocabulary, dev, context=0)
         answers = {
             ALONE: torch.cat([table.labels["primary"][table.rows] for table in alone]),
             SWARM: decided(judged, annotator.decisions, annotator.agreement)[0],
@@ -121,6 +125,23 @@ def _shipped_arms(bundles: Sequence[Bundle], vocabulary: Vocabulary, dev: Tables
         for name, log_p in answers.items():
             arms[name].append(_best(vocabulary, log_p))
     return arms
+
+
+def _lone(bundle: Bundle) -> Bundle:
+    """The primary without the others."""
+    return replace(bundle, config=replace(bundle.config, members=()), ngrams=None, agreement=None)
+
+
+def _replaced(judged: Sequence[Judged], primary: Sequence[Judged]) -> list[Judged]:
+    """What the members say, with another primary's opinion."""
+    return [
+        replace(
+            table,
+            labels={**table.labels, "primary": other.labels["primary"]},
+            themes={**table.themes, "primary": other.themes["primary"]},
+        )
+        for table, other in zip(judged, primary, strict=True)
+    ]
 
 
 def _only(judged: Sequence[Judged], members: Sequence[str]) -> list[Judged]:
