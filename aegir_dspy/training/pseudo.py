@@ -33,6 +33,8 @@ def pseudo_examples(folder: Path, split: Split, teacher: Bundle, least: float = 
     """Tables of the relation sets, labelled with the types that are at least `least` probable."""
     vocabulary = load_vocabulary("sotab82")
     tables = [t for name in RELATION_SETS for t in without_dev(load_labelled(folder, name, "CPA"), split.dev)]
+    if not tables:
+        return []
     opinions = _informed(tables, _opinions(tables, teacher), theme_affinity(split.train))
     examples = []
     for table, beliefs in zip(tables, opinions, strict=True):
