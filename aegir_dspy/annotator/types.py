@@ -44,8 +44,8 @@ class AnnotatorConfig:
         abstain_below: confidence under which no type is given; None takes the bundle's own.
         candidates: how many types are listed for a column.
         columns_at_once: columns whose states are held at once; bounds memory.
-        sure: a column that has at least this confidence when read alone is not read again in its context,
-            and one that has it then is not shown to the members.
+        sure: a column that has at least this confidence when read alone is not read again in its context.
+        ask_below: the members of the swarm are asked about columns with less confidence than this.
     """
 
     context: ContextConfig = ContextConfig()
@@ -53,6 +53,7 @@ class AnnotatorConfig:
     candidates: int = 5
     columns_at_once: int = 512
     sure: float = 0.9
+    ask_below: float = 0.5
 
 
 class TypeScores(NamedTuple):
@@ -160,14 +161,14 @@ class ColumnTypeAnnotator:
         labels, themes = self._ngram_opinion(sheet)
 
         def still_open(alone: Opinion) -> Tensor:
-            return self._open(sheet, Consultation.of(alone, labels, themes, none))
+            return self._open(sheet, Consultation.of(alone, labels, themes, none), self.config.sure)
 
         found = Consultation.of(
             self.primary.opine(sheet, everything, still_open if self.known else None), labels, themes, none
         )
         if not self.members:
             return found
-        asked = self._open(sheet, found)
+        asked = self._open(sheet, found, self.config.ask_below)
         for name, member in self.members.items():
             found = found.joined(name, member.opine(sheet, asked), asked)
         return found
@@ -180,9 +181,9 @@ class ColumnTypeAnnotator:
         ]
         return torch.cat(decided) if decided else torch.zeros(0, len(self.vocabulary), dtype=torch.float64)
 
-    def _open(self, sheet: Sheet, found: Consultation) -> Tensor:
-        """(C,) bool: readable columns that are not decided with confidence yet."""
-        return (self.decide(sheet, found).exp().amax(1) < self.config.sure) & sheet.readable
+    def _open(self, sheet: Sheet, found: Consultation, enough: float) -> Tensor:
+        """(C,) bool: readable columns that are not decided with that much confidence yet."""
+        return (self.decide(sheet, found).exp().amax(1) < enough) & sheet.readable
 
     def _ngram_opinion(self, sheet: Sheet) -> tuple[Tensor | None, Tensor | None]:
         """Margins of the labels (C, L) and of the themes (C, T), where the n-grams know all labels."""

@@ -111,7 +111,7 @@ def judge(
     bundle: Bundle, vocabulary: Vocabulary, tables: Sequence[LabelledTable], context: int = 8
 ) -> list[Judged]:
     """Ask every member about every column of the tables, from at most `context` other columns."""
-    config = AnnotatorConfig(ContextConfig(columns=context), sure=2.0)
+    config = AnnotatorConfig(ContextConfig(columns=context), sure=2.0, ask_below=2.0)
     annotator = ColumnTypeAnnotator(bundle, vocabulary, config)
     found: list[Judged] = []
     for first in range(0, len(tables), 64):
