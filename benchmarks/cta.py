@@ -2,12 +2,14 @@
 
     python benchmarks/cta.py [--quick] [--checkpoint FILE] [--seed N] [--json FILE] [--data DIR]
 
-The arms with an RWKV have the same primary, head and serialization; the default and *every column alone* also
-hear the other members of the swarm, and the default what goes together in a table (`benchmarks/swarm.py` takes
-that apart, with its parameters fitted crosswise). They differ in what a column is read after: nothing, the table's columns in file order, its context columns, their labels as text, or their
-fused states. *Wrong context* fuses columns of a table of another site: what context gives beyond the mere
-presence of something. Goals: micro F1 of the default at least 0.79 and not below every column alone, and
-no dev site in the training part. A quick run takes a sample of the sites, and allows two standard errors.
+The arms with an RWKV have the same primary, head and serialization; the default and *every column alone*
+also hear the other members of the swarm, and the default what goes together in a table
+(`benchmarks/swarm.py` takes that apart, with its parameters fitted crosswise). They differ in what a column
+is read after: nothing, the table's columns in file order, its context columns, their labels as text, or
+their fused states. *Wrong context* fuses columns of a table of another site: what context gives beyond the
+mere presence of something. Goals: micro F1 of the default at least 0.79 and not below every column alone,
+and no dev site in the training part. A quick run takes a sample of the sites, and allows two standard
+errors.
 """
 
 from __future__ import annotations
@@ -43,8 +45,8 @@ DEFAULT, SINGLE = "default: the swarm", "every column alone, all members"
 GROUPS = {"N0": (0, 0), "N1": (1, 1), "N2_3": (2, 3), "N4_7": (4, 7), "N8": (8, 1 << 30)}
 CAPTION = """\
 F1 on the dev hosts, 0..1. _se: standard error over 1,000 resamples of these hosts, the weights being fixed.
-gain: micro F1 over that of every column alone, its error paired. N0 … N8: micro F1 of the columns with that many
-other columns with values in their table. seconds: of the whole arm, an SVM's fitting included."""
+gain: micro F1 over that of every column alone, its error paired. N0 … N8: micro F1 of the columns with that
+many other columns with values in their table. seconds: of the whole arm, an SVM's fitting included."""
 
 Tables = Sequence[LabelledTable]
 

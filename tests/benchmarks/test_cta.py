@@ -76,7 +76,7 @@ def parts(checkpoint: Path, benchmarks_on_the_path: None) -> tuple[Any, Any]:
 
 def annotator_of(reader: Any, checkpoint: Path) -> ColumnTypeAnnotator:
     bundle = load_bundle(checkpoint, dtype=torch.float32)
-    return ColumnTypeAnnotator(bundle, load_vocabulary("sotab82"), AnnotatorConfig())
+    return ColumnTypeAnnotator(bundle, load_vocabulary("sotab82"), AnnotatorConfig(sure=2.0))
 
 
 def test_the_readers_fusion_is_the_annotators(parts: tuple[Any, Any], checkpoint: Path) -> None:
