@@ -18,7 +18,8 @@ with what was read or said about the columns kept in memory.
 *Aligned*: another checkpoint (``--reader``, any size) reads the context, an `AlignmentProjection` fitted by
 ridge on what both made of training columns maps its states, and they are fused by sum/√N; *beside*: both
 readers' states are fused. *Text passing*: each context column's most probable label, by the same primary
-alone, in words; a caption is handed on as it is. *Trained*: with a head of its own, trained on such readings.
+alone, in words; a caption is handed on as it is. *Trained*: with a head of its own, trained on such
+readings with the same two losses as the fusions.
 """
 
 from __future__ import annotations
@@ -52,7 +53,13 @@ from aegir_dspy.latent.fusion import side_by_side
 from aegir_dspy.latent.specialist import FrozenSpecialist, Reading
 from aegir_dspy.latent.state_fusion import FusionConfig, RWKVStateFusion
 from aegir_dspy.tables.serialize import ANSWER_END, COLUMN_END, HEADER_END, VALUE_END
-from aegir_dspy.training.fusion import FusionTask, FusionTrainingConfig, read_fusion_task, train_fusion
+from aegir_dspy.training.fusion import (
+    FusionTask,
+    FusionTrainingConfig,
+    distillation_loss,
+    read_fusion_task,
+    train_fusion,
+)
 from aegir_dspy.training.labels import group_loss
 
 SINGLE, SEQUENTIAL, TEXT, DEFAULT = "single column", "sequential", "text passing, trained", "weighted_sum"
@@ -291,24 +298,28 @@ def _trained(
     return fusion.requires_grad_(False)
 
 
-def _text_head(bundle: Bundle, task: FusionTask, steps: int = 200) -> ColumnHead:
-    """The primary's head, trained further on training columns read after the labels of their context."""
+def _text_head(bundle: Bundle, task: FusionTask, steps: int = 60) -> ColumnHead:
+    """The primary's head, trained further on training columns read after the labels of their context.
+
+    With the losses of a fusion's training. Rate and steps were chosen on the dev part, in this arm's favour.
+    """
     reader = Reader(bundle, ())
     alone = bundle.head(reader.specialist.read(task.context_pieces).features).detach()
     streams = []
     for context, piece, mask in zip(task.context, task.pieces, task.mask, strict=True):
         said = alone[list(context)].masked_fill(~mask, -torch.inf).argmax(1).tolist()
         labels = [verbalise(bundle.config.labels[row]) for row in said]
-        streams.append(
-            [*(_told(task.context_pieces[i], x) for i, x in zip(context, labels, strict=True)), piece]
-        )
+        told = [_told(task.context_pieces[i], x) for i, x in zip(context, labels, strict=True)]
+        streams.append([*told, piece])
     features = reader.last(streams).clone()
     head = ColumnHead(bundle.model.geometry.width, len(bundle.config.labels))
     head.load_state_dict(bundle.head.state_dict())
-    adam = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=0.01)
+    adam = torch.optim.AdamW(head.parameters(), lr=3e-4, weight_decay=0.01)
     for _ in range(steps):
         adam.zero_grad()
-        loss = group_loss(head(features), task.label, task.mask, 0.05).mean()
+        logits = head(features)
+        loss = group_loss(logits, task.label, task.mask, 0.0).mean()
+        loss = loss + distillation_loss(task.teacher, logits, task.mask)
         loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
     return head.requires_grad_(False).eval()
@@ -428,7 +439,7 @@ def _accuracy(sheet: Sheet, arms: Sequence[Arm], size: Size, seed: int) -> dict[
                 continue
             answers = [_probabilities(sheet, cases, f, arm) for f in read]
             found[agents, arm.name] = np.stack([_right(sheet, cases, a) for a in answers])
-            if arm.orders:
+            if arm.orders and arm.runs > 1:
                 name = f"{arm.name}, mean of {arm.runs} orders"
                 found[agents, name] = _right(sheet, cases, torch.stack(answers).mean(0))[None]
     return found
@@ -536,8 +547,8 @@ def _checks(
     bench.check(f"{DEFAULT} - {SEQUENTIAL}, lower end of 95 %", low, at_least=-0.01 - slack)
     gain, *_ = _gap(pooled, DEFAULT, SINGLE, 0, seed)
     bench.check(f"{DEFAULT} - {SINGLE}", gain, at_least=0.05 - slack)
-    gain, *_ = _gap(columns, DEFAULT, TEXT, 0, seed)
-    bench.check(f"{DEFAULT} - {TEXT}, where context is columns", gain, at_least=0.02 - slack)
+    gain = min(_gap(columns, DEFAULT, name, 0, seed)[0] for name in ("text passing", TEXT))
+    bench.check(f"{DEFAULT} - the better text passing, where context is columns", gain, at_least=0.02 - slack)
     gain, *_ = _gap(pooled, DEFAULT, "sum/√N of a wrong table", 0, seed)
     bench.check(f"{DEFAULT} - a wrong table's context", gain, at_least=0.02 - slack)
     for agents in (0, *size.agents):

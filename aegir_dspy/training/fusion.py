@@ -35,7 +35,13 @@ from aegir_dspy.tables.serialize import SerializeConfig, serialize_values
 from aegir_dspy.training.column_types import Example
 from aegir_dspy.training.labels import group_loss
 
-__all__ = ["FusionTask", "FusionTrainingConfig", "read_fusion_task", "train_fusion"]
+__all__ = [
+    "FusionTask",
+    "FusionTrainingConfig",
+    "distillation_loss",
+    "read_fusion_task",
+    "train_fusion",
+]
 
 _BATCH_TOKENS = 2048
 _HEADER_SHARE = 0.3  # of tables without a caption; those with one come with headers
@@ -172,6 +178,18 @@ def train_fusion(
     return losses
 
 
+def distillation_loss(teacher: Tensor, logits: Tensor, mask: Tensor) -> Tensor:
+    """KL(teacher ‖ student) in nats within each row's label set, averaged.
+
+    Args:
+        teacher: (T, labels) log-probabilities, see `FusionTask`.
+        logits: (T, labels) of the student.
+        mask: (T, labels) bool.
+    """
+    terms = teacher.exp() * (teacher - _log_softmax(logits, mask))
+    return terms.masked_fill(~mask, 0.0).sum(1).mean()
+
+
 # --- one step -------------------------------------------------------------------------------------
 
 
@@ -198,7 +216,7 @@ def _loss(
     )
     logits, mask = primary.head(reading.features), task.mask[rows]
     loss = group_loss(logits, task.label[rows], mask, 0.0).mean()
-    return loss + config.distil * _kl(task.teacher[rows], _log_softmax(logits, mask), mask)
+    return loss + config.distil * distillation_loss(task.teacher[rows], logits, mask)
 
 
 def _members(
@@ -215,12 +233,6 @@ def _members(
     chosen = torch.zeros(readers * len(used), dtype=torch.bool)
     chosen[kept] = True
     return chosen
-
-
-def _kl(teacher: Tensor, student: Tensor, mask: Tensor) -> Tensor:
-    """KL(teacher ‖ student) in nats, over each row's own label set, averaged."""
-    terms = teacher.exp() * (teacher - student)
-    return terms.masked_fill(~mask, 0.0).sum(1).mean()
 
 
 def _log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
