@@ -76,14 +76,17 @@ def parts(checkpoint: Path, benchmarks_on_the_path: None) -> tuple[Any, Any]:
 
 def annotator_of(reader: Any, checkpoint: Path) -> ColumnTypeAnnotator:
     bundle = load_bundle(checkpoint, dtype=torch.float32)
-    return ColumnTypeAnnotator(bundle, load_vocabulary("sotab82"), AnnotatorConfig(sure=2.0))
+    return ColumnTypeAnnotator(bundle, load_vocabulary("sotab82"), AnnotatorConfig())
 
 
 def test_the_readers_fusion_is_the_annotators(parts: tuple[Any, Any], checkpoint: Path) -> None:
     reader, columns = parts
     scores = annotator_of(reader, checkpoint).scores([t.table for t in DEV])
     ours = reader.fused(columns, columns.right, "sqrt")
-    torch.testing.assert_close(ours.double(), scores.logits.exp(), rtol=1e-3, atol=1e-5)
+    # the annotator gives no answer about empty columns, so it reads them once only
+    asked = scores.readable
+    assert (~asked).nonzero().flatten().tolist() == [10, 22]
+    torch.testing.assert_close(ours.double()[asked], scores.logits.exp()[asked], rtol=1e-3, atol=1e-5)
     blocks = [columns.right[s.start : s.stop, s.start : s.stop] for s in columns.spans]
     assert all((a == b).all() for a, b in zip(blocks, scores.members, strict=True))
     for mode in ("sum", "mean"):
