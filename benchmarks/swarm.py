@@ -2,8 +2,7 @@
 
     python benchmarks/swarm.py [--quick] [--primary FILE ...] [--seed N] [--json FILE] [--data DIR]
 
-Sets: `sotab82` (dev hosts, micro and macro F1), `sotab32` (held out hosts; decided as the 82 types are,
-nothing fitted on it), `wikitables_turl` (dev pages; any of the labels that apply is right). On sotab82 and
+Sets: `sotab82` (dev hosts, micro and macro F1), `sotab32` (held out hosts; nothing is fitted on it), `wikitables_turl` (dev pages; any of the labels that apply is right). On sotab82 and
 wikitables_turl the weights of the decision are fitted crosswise: on one half of the hosts (pages), measured
 on the other. Rows: a support vector machine on the same tables; the primary alone, from its context, with the
 n-grams; the swarm, and the swarm without each member (leave-one-out). ``--primary`` names primaries trained
@@ -27,6 +26,7 @@ from cta import Resampler, Tables, sample
 
 from aegir_dspy.annotator.bundle import Bundle, default_bundle, load_bundle
 from aegir_dspy.annotator.decision import Agreement
+from aegir_dspy.annotator.head import ColumnHead
 from aegir_dspy.annotator.types import ColumnTypeAnnotator
 from aegir_dspy.ontology.vocabulary import Label, Vocabulary, load_vocabulary
 from aegir_dspy.training.calibrate import Judged, crosswise_answers, decided, judge
@@ -76,8 +76,12 @@ def measure(bench: Bench) -> None:
 
 def _with_primary(path: Path) -> Bundle:
     """The shipped swarm with another primary."""
-    other = load_bundle(path)
-    return replace(default_bundle(), model=other.model, head=other.head, sha256=other.sha256)
+    other, shipped = load_bundle(path), default_bundle()
+    row = {label: i for i, label in enumerate(other.config.labels)}
+    order = torch.tensor([row[label] for label in shipped.config.labels])
+    head = ColumnHead(other.model.geometry.width, len(order)).requires_grad_(False).eval()
+    head.load_state_dict({name: tensor[order] for name, tensor in other.head.state_dict().items()})
+    return replace(shipped, model=other.model, head=head, sha256=other.sha256)
 
 
 def _crosswise_arms(
