@@ -6,7 +6,7 @@ Sets: `sotab82` (dev hosts, micro and macro F1), `sotab32` (held out hosts; noth
 `wikitables_turl` (dev pages; any of the labels that apply is right). On sotab82 and wikitables_turl the
 weights of the decision are fitted crosswise: on one half of the hosts (pages), measured on the other. Rows: a
 support vector machine on the same tables; the primary alone, from its context, with the n-grams; the swarm,
-and the swarm without each member (leave-one-out). ``--primary`` names primaries trained with other seeds:
+the swarm without each member that is asked, and with each that is not. ``--primary`` names primaries trained with other seeds:
 they take the shipped one's place, and rows show mean and standard deviation over all. _se: standard error
 over 1,000 resamples of the hosts, for the shipped primary.
 """
@@ -26,7 +26,7 @@ from _svm import svm_predict, titled_svm_predict
 from cta import Resampler, Tables, sample
 
 from aegir_dspy.annotator.bundle import Bundle, default_bundle, load_bundle
-from aegir_dspy.annotator.decision import Agreement
+from aegir_dspy.annotator.decision import Agreement, DecisionConfig, Decisions
 from aegir_dspy.annotator.head import ColumnHead
 from aegir_dspy.annotator.types import ColumnTypeAnnotator
 from aegir_dspy.ontology.vocabulary import Label, Vocabulary, load_vocabulary
@@ -93,7 +93,7 @@ def _crosswise_arms(
     agreement = ColumnTypeAnnotator(bundles[0], vocabulary).agreement
     known = None if agreement is None or not _counts(agreement) else agreement
     domains = {member.name: member.themes for member in bundles[0].config.members if member.themes}
-    whole = judge(bundles[0], vocabulary, dev)
+    whole, asked = judge(_everyone(bundles[0]), vocabulary, dev), _asked(bundles[0], vocabulary)
     for bundle in bundles:
         judged = whole if bundle is bundles[0] else _replaced(whole, judge(_lone(bundle), vocabulary, dev))
         alone = judge(_lone(bundle), vocabulary, dev, context=0)
@@ -102,13 +102,13 @@ def _crosswise_arms(
             "primary from its context": (_only(judged, ["primary"]), None),
             "primary + n-grams": (_only(judged, ["primary", "ngrams"]), None),
             "primary + n-grams + agreement": (_only(judged, ["primary", "ngrams"]), known),
-            SWARM: (judged, known),
+            SWARM: (_only(judged, asked), known),
         }
         if bundle is bundles[0]:
-            everybody = list(whole[0].labels)
-            rest = {name: [n for n in everybody if n != name] for name in everybody}
-            variants |= {f"swarm without {n}": (_only(judged, names), known) for n, names in rest.items()}
-            variants["swarm without agreement"] = (judged, None)
+            rest = {f"swarm without {name}": [n for n in asked if n != name] for name in asked}
+            rest |= {f"swarm with {name}": [*asked, name] for name in whole[0].labels if name not in asked}
+            variants |= {arm: (_only(judged, names), known) for arm, names in rest.items()}
+            variants["swarm without agreement"] = (_only(judged, asked), None)
         for name, (tables, together) in variants.items():
             answers = [_best(vocabulary, log_p) for log_p in crosswise_answers(tables, together, domains)]
             arms.setdefault(name, []).append([label for table in answers for label in table])
@@ -130,6 +130,19 @@ def _shipped_arms(bundles: Sequence[Bundle], vocabulary: Vocabulary, dev: Tables
         for name, log_p in answers.items():
             arms[name].append(_best(vocabulary, log_p))
     return arms
+
+
+def _everyone(bundle: Bundle) -> Bundle:
+    """A swarm that asks all its members, also those that its decisions leave out."""
+    names = ["primary", "ngrams", *(member.name for member in bundle.config.members)]
+    decision = DecisionConfig(dict.fromkeys(names, 1.0))
+    config = replace(bundle.config, decisions={"": Decisions(decision, decision)})
+    return replace(bundle, config=config)
+
+
+def _asked(bundle: Bundle, vocabulary: Vocabulary) -> list[str]:
+    """The members that the shipped decisions ask."""
+    return list(ColumnTypeAnnotator(bundle, vocabulary).decisions.full.opinions)
 
 
 def _lone(bundle: Bundle) -> Bundle:

@@ -251,8 +251,10 @@ def _decided_as(bundle: Bundle, vocabulary: Vocabulary) -> str:
     """The name of the vocabulary whose decisions fit: its own, or that of a vocabulary it is a part of."""
     if vocabulary.name in bundle.config.decisions or bundle.agreement is None:
         return vocabulary.name
-    sotab = {label for name in ("sotab82", "sotab32") for label in load_vocabulary(name).names}
-    return "sotab82" if sotab.issuperset(vocabulary.names) else vocabulary.name
+    for name in ("sotab82", "sotab32"):
+        if set(load_vocabulary(name).names).issuperset(vocabulary.names):
+            return name
+    return vocabulary.name
 
 
 def _unread(column: Column) -> ColumnAnnotation:
