@@ -5,10 +5,10 @@
 Sets: `sotab82` (dev hosts, micro and macro F1), `sotab32` (held out hosts; nothing is fitted on it),
 `wikitables_turl` (dev pages; any of the labels that apply is right). On sotab82 and wikitables_turl the
 weights of the decision are fitted crosswise: on one half of the hosts (pages), measured on the other. Rows: a
-support vector machine on the same tables; the primary alone, from its context, with the n-grams; the swarm,
-the swarm without each member that is asked, and with each that is not. ``--primary`` names primaries trained with other seeds:
-they take the shipped one's place, and rows show mean and standard deviation over all. _se: standard error
-over 1,000 resamples of the hosts, for the shipped primary.
+support vector machine on the same tables; the primary alone, from its context, with the n-grams; the swarm;
+the swarm without each member that is asked, and with each that is not. ``--primary`` names primaries trained
+with other seeds: they take the shipped one's place, and rows show mean and standard deviation over all.
+_se: standard error over 1,000 resamples of the hosts, for the shipped primary.
 """
 
 from __future__ import annotations
