@@ -63,7 +63,7 @@ class FusionTrainingConfig:
 
     steps: int = 150
     columns: int = 24
-    lr: float = 1e-2
+    lr: float = 3e-3
     align_lr: float = 2e-3
     agents: int = 8
     dropout: float = 0.1
