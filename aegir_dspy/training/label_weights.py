@@ -43,7 +43,7 @@ from aegir_dspy.training.split import sotab82_split
 __all__ = ["TextWeights", "fit_text_weights", "with_label_text", "write_label_text"]
 
 _SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
-_SHIFTS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
+_SHIFTS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 _GAIN = 0.005  # accuracy that makes it worth reading the texts of a built-in vocabulary
 _COST = 0.05  # accuracy that other words of the same meaning may cost
 

@@ -117,8 +117,8 @@ PAIRS = {
 
 
 @pytest.mark.skipif(default_bundle().label_text is None, reason="the weights have no encoder of labels")
-def test_descriptions_decide_between_confusable_types() -> None:
-    schema, changed = load_vocabulary("schema"), 0
+def test_swapped_descriptions_move_every_answer_the_right_way() -> None:
+    schema = load_vocabulary("schema")
     for names, values in PAIRS.items():
         one, two = (schema[name] for name in names)
         swapped = (
@@ -130,5 +130,4 @@ def test_descriptions_decide_between_confusable_types() -> None:
         for labels in ((one, two), swapped):
             logits = ColumnTypeAnnotator(default_bundle(), Vocabulary("pair", labels)).scores([table]).logits
             margins.append(float(logits[0, 0] - logits[0, 1]))
-        changed += margins[0] * margins[1] < 0
-    assert changed >= 2
+        assert margins[0] > margins[1] + 0.05, names
