@@ -342,7 +342,8 @@ def _work(folder: str, seed: int, limit: int, out: multiprocessing.Queue[tuple[i
     out.put((hits, wrong, store.refused + store.failed))
 
 
-def test_several_processes_share_a_folder(tmp_path: Path) -> None:
+def test_several_processes_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # whence a new process imports this module
     limit = 200_000  # less than there is to keep
     context = multiprocessing.get_context("spawn")
     out: multiprocessing.Queue[tuple[int, int, int]] = context.Queue()  # type: ignore[assignment]
