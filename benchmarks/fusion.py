@@ -16,10 +16,10 @@ over, mean of a target. The rows `time` are 6 tables of 17 columns, all of them 
 with what was read or said about the columns kept in memory.
 
 *Aligned*: another checkpoint (a member of the swarm, or ``--reader`` of any size) reads the context, an
-`AlignmentProjection` fitted by ridge on what both made of training columns maps its states, and they are fused
-by sum/√N; *beside*: both readers' states are fused. *Text passing*: each context column's most probable label,
-by the same primary alone, in words; a caption is handed on as it is. *Trained*: with a head of its own, trained
-on such readings with the same two losses as the fusions.
+`AlignmentProjection` fitted by ridge on what both made of training columns maps its states, and they are
+fused by sum/√N; *beside*: both readers' states are fused. *Text passing*: each context column's most probable
+label, by the same primary alone, in words; a caption is handed on as it is. *Trained*: with a head of its
+own, trained on such readings with the same two losses as the fusions.
 """
 
 from __future__ import annotations
