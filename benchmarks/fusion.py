@@ -94,7 +94,7 @@ class Size:
     training: FusionTrainingConfig = FusionTrainingConfig(steps=60, columns=16, targets=500)
 
 
-QUICK = Size(2, 25, 8, 8, (1, 4), FusionTrainingConfig(steps=4, columns=8, targets=24))
+QUICK = Size(2, 16, 6, 8, (4,), FusionTrainingConfig(steps=2, columns=8, targets=16))
 Right = NDArray[np.float64]  # (runs, T) 1 where the answer is right
 
 
@@ -144,7 +144,7 @@ def measure(bench: Bench) -> None:
     found = {sheet.cases.name: _accuracy(sheet, arms, size, seed) for sheet in sheets}
     for sheet in sheets:
         _rows(bench, sheet, arms, found[sheet.cases.name], size)
-    for name, cold, reuse in _times(bundle, arms, 2 if bench.options.quick else 6, seed):
+    for name, cold, reuse in _times(bundle, arms, 1 if bench.options.quick else 6, seed):
         bench.row(set="time", arm=name, cold_ms=1000 * cold, reuse_ms=1000 * reuse)
     _checks(bench, {s.cases.name: s.cases for s in sheets}, found, size, seed)
 
