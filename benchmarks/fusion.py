@@ -129,7 +129,6 @@ class Sheet:
 
 def measure(bench: Bench) -> None:
     """accuracy of columns read after others, their labels or their fused states, and what it costs"""
-    torch.set_flush_denormal(True)
     size = QUICK if bench.options.quick else Size()
     folder, seed = labelled_folder(bench), bench.options.seed
     bundle = load_bundle(bench.options.checkpoint) if bench.options.checkpoint else default_bundle()
@@ -226,17 +225,20 @@ def _other(
     cases: Cases,
     run: int,
 ) -> Tensor:
+    used = sorted({i for context in cases.context for i in context})
+    place = {i: row for row, i in enumerate(used)}
+    context = [[place[i] for i in one] for one in cases.context]
     if name not in sheet.aligned:
         turn = other.config.serialize.direction != sheet.reader.direction
-        pieces = [_turned(piece) if turn else piece for piece in cases.pieces]
+        pieces = [_turned(cases.pieces[i]) if turn else cases.pieces[i] for i in used]
         reading = FrozenSpecialist(other.model, other.identity).read(pieces)
         sheet.aligned[name] = reading._replace(states=align(reading.states))
-    first, count = sheet.aligned[name], len(cases.pieces)
+    first = sheet.aligned[name]
     if beside:
-        first = first._replace(states=side_by_side([sheet.first.states, first.states]))
-        both = [[*context, *(count + i for i in context)] for context in cases.context]
-        cases = replace(cases, context=both)
-    return _fused(sheet, cases, RWKVStateFusion("sqrt").eval(), first)
+        both = side_by_side([sheet.first.states.select(used), first.states])
+        first = first._replace(states=both)
+        context = [[*one, *(len(used) + row for row in one)] for one in context]
+    return _fused(sheet, replace(cases, context=context), RWKVStateFusion("sqrt").eval(), first)
 
 
 def _turned(piece: bytes) -> bytes:
@@ -364,7 +366,8 @@ def _longest(cases: Cases, row: int) -> int:
 
 def _times(bundle: Bundle, arms: Sequence[Arm], tables: int, seed: int) -> Iterator[tuple[str, float, float]]:
     """Seconds for all columns of some tables of 17, from bytes, and with what was read alone kept."""
-    cases = _wide(relational(bundle, tables, seed))
+    made = relational(bundle, tables + 1, seed)  # one more: the wrong table of the last
+    cases = _wide(made.select([i for i, number in enumerate(made.tables) if number < tables]))
     sheet = _sheet(cases, bundle)
     for arm in arms:
         if not arm.curve or arm.name == TEXT or arm.features(sheet, cases, 0) is None:
@@ -579,4 +582,5 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_flush_denormal(True)  # decayed states underflow, and denormal numbers are slow
     sys.exit(main("fusion", measure, _options))
