@@ -5,7 +5,6 @@ and one of generated tables whose columns can only be told apart by comparing th
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from aegir_dspy.tables.table import Table
 from aegir_dspy.training.column_types import Example
 from aegir_dspy.training.datasets import LabelledTable, load_labelled
 from aegir_dspy.training.examples import relational_examples, to_example
-from aegir_dspy.training.generated import RELATIONAL, generate_table, relational_table
+from aegir_dspy.training.generated import RELATIONAL, filler_values, relational_table
 from aegir_dspy.training.split import sotab82_split, wikitables_split
 
 __all__ = ["Cases", "relational", "sotab82", "t2dv2", "training_examples", "wikitables"]
@@ -32,7 +31,6 @@ __all__ = ["Cases", "relational", "sotab82", "t2dv2", "training_examples", "wiki
 CAPTION = "table"  # the header of the piece that holds page title and section
 FILLERS = 16  # most columns beside those the annotator would choose
 _TOLD_APART = frozenset(RELATIONAL) - {"venue", "country", "code", "quantity"}
-_NO_FILLER = re.compile("(?i)date|time|year|latitude|longitude|geo|coordinate|country|city|place|team|event")
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,7 @@ def relational(bundle: Bundle, tables: int, seed: int) -> Cases:
     wanted: list[tuple[int, int, str]] = []
     for number in range(tables):
         columns = relational_table(rng, 5)
-        values = [column.values for column in columns] + _fillers(rng)
+        values = [column.values for column in columns] + filler_values(rng, FILLERS, 5)
         first = len(pieces)
         pieces += [serialize_values(None, _distinct(v)[: config.max_values], config) for v in values]
         spans.append(range(first, first + len(columns)))
@@ -215,15 +213,6 @@ def _pieces(table: Table, config: SerializeConfig) -> list[bytes]:
     """Its columns, and what is said about it as the last piece."""
     columns = [serialize_column(c, config) for c in table.columns]
     return columns + ([serialize_values(CAPTION, [table.comment], config)] if table.comment else [])
-
-
-def _fillers(rng: random.Random) -> list[list[str]]:
-    """Values of generated columns that are neither dates nor places nor teams."""
-    found: list[list[str]] = []
-    while len(found) < FILLERS:
-        columns = generate_table(rng, 8, 5)
-        found += [c.values for c in columns if not _NO_FILLER.search(c.label)]
-    return found[:FILLERS]
 
 
 def _distinct(values: Sequence[str]) -> list[str]:

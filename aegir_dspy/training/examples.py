@@ -94,9 +94,15 @@ def generated_examples(count: int, seed: int) -> list[Example]:
 
 
 def relational_examples(count: int, seed: int) -> list[Example]:
-    """Generated tables whose labels no column tells alone (`aegir_dspy.training.generated.relational`)."""
+    """Generated tables whose labels no column tells alone (`aegir_dspy.training.generated.relational`).
+
+    3 to 5 rows; two in five tables have 1 to 4 columns more that say nothing of the matter.
+    """
     rng = random.Random(seed)
-    tables = [relational_table(rng, 3) for _ in range(count)]
+    tables = [
+        relational_table(rng, rng.randint(3, 5), rng.randint(1, 4) if rng.random() < 0.4 else 0)
+        for _ in range(count)
+    ]
     return [
         Example(
             tuple(tuple(c.values) for c in t), tuple(() for _ in t), tuple(c.label for c in t), "relational"

@@ -7,13 +7,14 @@ from aegir_dspy.training.generated.make import (
     generate_column,
     generate_table,
 )
-from aegir_dspy.training.generated.relational import RELATIONAL, relational_table
+from aegir_dspy.training.generated.relational import RELATIONAL, filler_values, relational_table
 
 __all__ = [
     "GENERATED",
     "NULLS",
     "RELATIONAL",
     "GeneratedColumn",
+    "filler_values",
     "generate_column",
     "generate_table",
     "relational_table",

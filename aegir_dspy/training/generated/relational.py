@@ -12,12 +12,15 @@ chance; the order of the columns says nothing either.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from random import Random
 
-from aegir_dspy.training.generated.make import GeneratedColumn
+from aegir_dspy.training.generated.make import GeneratedColumn, generate_table
 
-__all__ = ["RELATIONAL", "relational_table"]
+__all__ = ["RELATIONAL", "filler_values", "relational_table"]
+
+_NO_FILLER = re.compile("(?i)date|time|year|latitude|longitude|geo|coordinate|country|city|place|team|event")
 
 RELATIONAL: tuple[str, ...] = (
     "startDate",
@@ -52,8 +55,8 @@ _COUNTRIES = {
 }
 
 
-def relational_table(rng: Random, rows: int) -> list[GeneratedColumn]:
-    """One table of 3 to 5 columns in random order; headers are empty.
+def relational_table(rng: Random, rows: int, fillers: int = 0) -> list[GeneratedColumn]:
+    """One table of 3 to 5 columns, and fillers, in random order; headers are empty.
 
     Only the two columns that have to be compared have a label of `RELATIONAL`, the others have none ("").
     """
@@ -66,7 +69,17 @@ def relational_table(rng: Random, rows: int) -> list[GeneratedColumn]:
         GeneratedColumn(name if name in RELATIONAL else "", "", list(values))
         for name, values in found.items()
     ]
+    columns += [GeneratedColumn("", "", values) for values in filler_values(rng, fillers, rows)]
     return rng.sample(columns, len(columns))
+
+
+def filler_values(rng: Random, count: int, rows: int) -> list[list[str]]:
+    """Values of generated columns that are neither dates nor places nor teams."""
+    found: list[list[str]] = []
+    while len(found) < count:
+        columns = generate_table(rng, 8, rows)
+        found += [c.values for c in columns if not _NO_FILLER.search(c.label)]
+    return found[:count]
 
 
 def _period(rng: Random, rows: int) -> dict[str, list[str]]:
