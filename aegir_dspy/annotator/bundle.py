@@ -22,7 +22,7 @@ from aegir_dspy.annotator.head import ColumnHead
 from aegir_dspy.annotator.label_text import LabelEncoder
 from aegir_dspy.annotator.ngrams import NgramSpecialist
 from aegir_dspy.errors import CheckpointError, InputError
-from aegir_dspy.rwkv.checkpoint import Weights, build_model, read_weights, save_weights
+from aegir_dspy.rwkv.checkpoint import SHARED, Weights, build_model, read_weights, save_weights
 from aegir_dspy.rwkv.model import RWKV7
 from aegir_dspy.rwkv.state import Identity
 from aegir_dspy.tables.serialize import SerializeConfig
@@ -162,7 +162,11 @@ def save_bundle(
     if agreement is not None:
         tensors |= {"agreement.affinity": agreement.affinity, "agreement.company": agreement.company}
         config = replace(config, agreement_themes=agreement.themes, agreement_labels=agreement.labels)
-    metadata = {"aegir": json.dumps(config.to_json(), ensure_ascii=False), "tokenizer": "bytes"}
+    metadata = {
+        "aegir": json.dumps(config.to_json(), ensure_ascii=False),
+        "tokenizer": "bytes",
+        SHARED: " ".join(without),
+    }
     return save_weights(path, tensors, metadata, torch.bfloat16)
 
 
@@ -175,10 +179,10 @@ def load_bundle(
         base: the model whose parameters stand in for those the file shares with it.
 
     Raises:
-        CheckpointError: the file is no annotator.
+        CheckpointError: the file is no annotator, or lacks what it shares with `base` and there is none.
         InputError: this machine has no such device.
     """
-    weights = read_weights(path, {} if base is None else base.state_dict())
+    weights = read_weights(path, None if base is None else base.state_dict())
     if "aegir" not in weights.metadata or "head.classify.weight" not in weights.extra:
         raise CheckpointError(
             f"expected an annotator written by aegir train, found a plain RWKV-7 checkpoint in {path}: "

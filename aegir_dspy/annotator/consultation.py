@@ -22,7 +22,7 @@ class Consultation:
         labels: by member, (C, L) log-probabilities (the n-grams: margins); zero where it was not asked.
         themes: by member, (C, T).
         asked: (C,) bool: columns about which the members beside primary and n-grams were asked.
-        read: (C,) bytes read for each column.
+        read: (C,) bytes read for each column; a caption counts with the first column of its table.
     """
 
     labels: Mapping[str, Tensor]

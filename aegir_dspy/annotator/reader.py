@@ -23,7 +23,7 @@ class Opinion(NamedTuple):
     """What a member says of C columns, as log-probabilities in float64.
 
     labels: (C, L) types of the vocabulary. themes: (C, T) what the rows of the column's table are.
-    read: (C,) bytes read for each column; 0 where it was not asked.
+    read: (C,) bytes read for each column, 0 where it was not asked; captions as in `Sheet.by_column`.
     """
 
     labels: Tensor
@@ -93,7 +93,7 @@ class ColumnReader:
         return Opinion(
             torch.where(keep, second.labels, opinion.labels),
             torch.where(keep, second.themes, opinion.themes),
-            recall.tokens[: len(wanted)],
+            sheet.by_column(recall.tokens),
         )
 
     def _opinion(self, wanted: Tensor, read: Callable[[Tensor, bool], Reading]) -> Opinion:

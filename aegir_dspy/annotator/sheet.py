@@ -71,6 +71,13 @@ class Sheet:
         texts = (table.comment for table in self.tables if table.comment is not None)
         return columns + [serialize_values(CAPTION, [text], shown) for text in texts]
 
+    def by_column(self, tokens: Tensor) -> Tensor:
+        """(C,) what the pieces (P,) cost; a caption, read once a table, counts with its first column."""
+        columns = len(self.readable)
+        told = self.joined[:, columns:]
+        first = told & (told.cumsum(0) == 1)  # (C, captions)
+        return tokens[:columns] + (first * tokens[columns:]).sum(1)
+
 
 def _says_something(piece: bytes) -> bool:
     return bool(piece.strip(HEADER_END + VALUE_END + COLUMN_END))

@@ -23,11 +23,21 @@ from aegir_dspy.errors import CheckpointError
 from aegir_dspy.rwkv.geometry import Geometry
 from aegir_dspy.rwkv.model import RWKV7
 
-__all__ = ["Weights", "build_model", "file_sha256", "geometry_of", "read_weights", "save_weights"]
+__all__ = [
+    "SHARED",
+    "Weights",
+    "build_model",
+    "file_sha256",
+    "geometry_of",
+    "read_weights",
+    "save_weights",
+]
 
 _EXPECTED = "an RWKV-7 (x070) checkpoint, .safetensors or .pth"
 # Left over in published files, used by none of the layers.
 _UNUSED = ("blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2")
+SHARED = "shared"
+"""Metadata entry of a file: how the names of parameters begin that it lacks because its model shares them."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +67,14 @@ def read_weights(path: str | Path, base: Mapping[str, Tensor] | None = None) -> 
 
     Raises:
         CheckpointError: the file is missing, truncated, a pickle with code, of another RWKV version or no
-            checkpoint at all; the message says what was expected and what was found.
+            checkpoint at all, or only a part of one; the message says what was expected and what was found.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"expected {_EXPECTED}; found no file at {path}")
     tensors, metadata = _read_safetensors(path) if _is_safetensors(path) else (_read_pth(path), {})
+    if base is None:
+        _check_whole(tensors, metadata, path)
     tensors = {**{n: t for n, t in (base or {}).items() if n not in tensors}, **tensors}
     geometry = geometry_of(tensors, str(path))
     names = _parameter_shapes(geometry)
@@ -121,6 +133,22 @@ def geometry_of(tensors: Mapping[str, Tensor], where: str = "the checkpoint") ->
     _, head_size = _sides(tensors, "blocks.0.att.r_k", where)
     ffn, _ = _sides(tensors, "blocks.0.ffn.key.weight", where)
     return Geometry(layers, width, head_size, vocab, ffn, w, a, v, g, buckets, ngram_width)
+
+
+def _check_whole(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> None:
+    """Raise CheckpointError for a file that is only a part: without the rest it would be another model.
+
+    Annotators written before the entry `SHARED` always had an n-gram memory, unless they shared it.
+    """
+    shared = metadata.get(SHARED, "ngram." if "aegir" in metadata else "").split()
+    missing = [prefix for prefix in shared if not any(n.startswith(prefix) for n in tensors)]
+    if missing:
+        names = ", ".join(f"{prefix}*" for prefix in missing)
+        raise CheckpointError(
+            f"expected {_EXPECTED} that is whole; found {path} without {names}, "
+            "which it shares with the primary of its swarm: load the primary's file (columns.safetensors), "
+            "which asks this member, or pass its model as base"
+        )
 
 
 def _sides(tensors: Mapping[str, Tensor], name: str, where: str) -> tuple[int, int]:

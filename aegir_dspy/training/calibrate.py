@@ -19,6 +19,7 @@ from aegir_dspy.annotator.bundle import Bundle
 from aegir_dspy.annotator.calibration import expected_calibration_error, fit_temperature
 from aegir_dspy.annotator.decision import Agreement, DecisionConfig, Decisions, decide
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
+from aegir_dspy.errors import InputError
 from aegir_dspy.ontology.vocabulary import Label, Vocabulary, load_vocabulary
 from aegir_dspy.tables.context import ContextConfig
 from aegir_dspy.tables.table import Column, Table
@@ -30,6 +31,7 @@ __all__ = [
     "Calibration",
     "Judged",
     "calibrate",
+    "check_dev",
     "crosswise",
     "crosswise_answers",
     "decided",
@@ -137,8 +139,16 @@ def fit_decisions(
 
     Args:
         domains: the themes of the members that have a domain.
+
+    Raises:
+        InputError: none of the tables has a labelled column.
     """
     asked = [table for table in judged if len(table.rows)]
+    if not asked:
+        raise InputError(
+            f"expected tables with labelled columns to fit decisions on, found {len(judged)} tables without "
+            "any: label columns of the dev hosts"
+        )
     members = sorted(asked[0].labels, key=lambda name: (name not in _FIRST, name))
     first = _fit(asked, [name for name in members if name in _FIRST], agreement, {})
     full = _fit(asked, members, agreement, domains or {}) if set(members) - set(_FIRST) else first
@@ -207,10 +217,29 @@ def crosswise_answers(
     agreement: Agreement | None,
     domains: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Tensor]:
-    """Per table (labelled columns, L) log-probabilities, fitted on the tables of the other half of hosts."""
+    """Per table (labelled columns, L) log-probabilities, fitted on the tables of the other half of hosts.
+
+    Raises:
+        InputError: all tables with labelled columns are of hosts of one half.
+    """
+    _check_halves([table.half for table in judged if len(table.rows)])
     halves = [[t for t in judged if t.half != half] for half in (0, 1)]
     fitted = [fit_decisions(half, agreement, domains) for half in halves]
     return [decided([table], fitted[table.half], agreement)[0] for table in judged]
+
+
+def check_dev(dev: Sequence[LabelledTable]) -> None:
+    """Raise InputError where these tables are too few to calibrate on: a training run would end there."""
+    _check_halves([_half(table) for table in dev if table.labels])
+
+
+def _check_halves(halves: Sequence[int]) -> None:
+    if set(halves) != {0, 1}:
+        raise InputError(
+            "expected labelled dev tables in both halves of the hosts, one to fit and one to measure on; "
+            f"found {halves.count(0)} and {halves.count(1)}: add tables of more dev hosts "
+            "(aegir_dspy/training/dev_hosts.json)"
+        )
 
 
 def _error(log_p: Tensor, gold: Tensor) -> float:

@@ -14,7 +14,14 @@ from aegir_dspy.training.datasets import LabelledTable, load_labelled, theme_of
 from aegir_dspy.training.generated import generate_table, relational_table
 from aegir_dspy.training.split import sotab32_split, sotab82_split, wikitables_split, without_dev
 
-__all__ = ["AMBIGUOUS", "gather_examples", "generated_examples", "relational_examples", "to_example"]
+__all__ = [
+    "AMBIGUOUS",
+    "gather_examples",
+    "generated_examples",
+    "optional_set",
+    "relational_examples",
+    "to_example",
+]
 
 # Labels of sotab82 that contain technical types (an ISBN is an IdentifierAT there): such columns compete
 # among the 82 only, otherwise they would be taught that an ISBN is no ISBN.
@@ -130,12 +137,12 @@ def gather_examples(folder: Path, seed: int) -> dict[str, tuple[list[Example], f
         "relational": (relational_examples(20_000, seed), 0.3),
     }
     for source, share in (("sotabv2_cpa", 0.06), ("sotabv2_cpa_val", 0.05)):
-        tables = without_dev(_optional(folder, source, "CPA"), dev)
+        tables = without_dev(optional_set(folder, source, "CPA"), dev)
         found[source] = ([to_example(t, "relations") for t in tables], share)
-    if _optional(folder, "sotab32_cta", "CTA"):
+    if optional_set(folder, "sotab32_cta", "CTA"):
         tables = sotab32_split(folder).train
         found["sotab32"] = ([to_example(t, "sotab32", load_vocabulary("sotab32")) for t in tables], 0.03)
-    if _optional(folder, "wikitables_turl", "CTA"):
+    if optional_set(folder, "wikitables_turl", "CTA"):
         tables = wikitables_split(folder).train
         common = Counter(label for t in tables for gold in t.labels for label in gold.labels)
         found["wikitables"] = ([to_example(t, "freebase", common=common) for t in tables], 0.1)
@@ -152,7 +159,7 @@ def _unambiguous(tables: Sequence[LabelledTable], schema: Vocabulary) -> list[Ex
     return examples
 
 
-def _optional(folder: Path, source: str, task: str) -> list[LabelledTable]:
+def optional_set(folder: Path, source: str, task: str) -> list[LabelledTable]:
     """The source's tables, none when the folder lacks it."""
     try:
         return load_labelled(folder, source, task)

@@ -18,7 +18,7 @@ from aegir_dspy.ontology.vocabulary import load_vocabulary
 from aegir_dspy.tables.table import Table
 from aegir_dspy.training.agreement import count_agreement
 from aegir_dspy.training.average import average
-from aegir_dspy.training.calibrate import calibrate
+from aegir_dspy.training.calibrate import calibrate, check_dev
 from aegir_dspy.training.column_types import (
     THEME_GROUP,
     Example,
@@ -92,6 +92,7 @@ def train_and_write(
     `start` is an annotator to start from instead of the pre-trained model; `teacher` one that labels the
     columns of the relation sets.
     """
+    check_dev(sotab82_split(data).dev)
     examples = gather_examples(data, config.seed)
     if teacher is not None:
         examples["pseudo"] = (pseudo_examples(data, sotab82_split(data), load_bundle(teacher)), PSEUDO_SHARE)

@@ -19,8 +19,8 @@ from aegir_dspy.annotator.bundle import Bundle
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.ontology.vocabulary import load_vocabulary
 from aegir_dspy.training.column_types import Example
-from aegir_dspy.training.datasets import LabelledTable, load_labelled, theme_of
-from aegir_dspy.training.examples import to_example
+from aegir_dspy.training.datasets import LabelledTable, theme_of
+from aegir_dspy.training.examples import optional_set, to_example
 from aegir_dspy.training.split import Split, without_dev
 
 __all__ = ["RELATION_SETS", "pseudo_examples", "theme_affinity"]
@@ -32,7 +32,7 @@ _THEME, _PROPERTY = 0.7, 0.8  # weights of the two priors beside the teacher's l
 def pseudo_examples(folder: Path, split: Split, teacher: Bundle, least: float = 0.9) -> list[Example]:
     """Tables of the relation sets, labelled with the types that are at least `least` probable."""
     vocabulary = load_vocabulary("sotab82")
-    tables = [t for name in RELATION_SETS for t in without_dev(load_labelled(folder, name, "CPA"), split.dev)]
+    tables = [t for name in RELATION_SETS for t in without_dev(optional_set(folder, name, "CPA"), split.dev)]
     if not tables:
         return []
     opinions = _informed(tables, _opinions(tables, teacher), theme_affinity(split.train))

@@ -26,6 +26,7 @@ from aegir_dspy.annotator.bundle import load_bundle
 from aegir_dspy.rwkv.geometry import Geometry
 from aegir_dspy.tables.serialize import SerializeConfig
 from aegir_dspy.tables.table import Table
+from aegir_dspy.training.calibrate import check_dev
 from aegir_dspy.training.column_types import Example, TypesConfig
 from aegir_dspy.training.examples import gather_examples
 from aegir_dspy.training.finish import DOMAINS, PSEUDO_SHARE, assemble, train_reader
@@ -65,7 +66,12 @@ class SwarmTraining:
 def train_swarm(
     data: Path, corpus: Sequence[Table], run: Path, out: Path, config: SwarmTraining, metrics: Metrics
 ) -> dict[str, Any]:
-    """Train everything, write `out` (the primary's file) and the members beside it. Returns the report."""
+    """Train everything, write `out` (the primary's file) and the members beside it. Returns the report.
+
+    Raises:
+        InputError: the data lack the layout, or have too few dev tables to calibrate on.
+    """
+    check_dev(sotab82_split(data).dev)
     forward, backward = SerializeConfig(), SerializeConfig(direction="backward")
     pretrained = _pretrain(corpus, run / "forward", config, forward, config.pretrain, metrics)
     turned = _pretrain(corpus, run / "backward", config, backward, config.backward, metrics, pretrained)

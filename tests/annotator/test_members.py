@@ -8,12 +8,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
-from aegir_dspy.annotator.bundle import Bundle, MemberConfig, load_bundle, load_member, save_bundle
+from aegir_dspy.annotator.bundle import (
+    Bundle,
+    MemberConfig,
+    default_bundle,
+    load_bundle,
+    load_member,
+    save_bundle,
+)
 from aegir_dspy.annotator.decision import DecisionConfig, Decisions
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.errors import CheckpointError
+from aegir_dspy.latent import FrozenSpecialist
 from aegir_dspy.ontology import load_vocabulary
+from aegir_dspy.rwkv import RWKV7, Engine
+from aegir_dspy.rwkv.checkpoint import SHARED
 from aegir_dspy.tables import Table
 
 VOCABULARY = load_vocabulary("sotab32")
@@ -48,6 +60,38 @@ def test_a_member_shares_the_n_gram_memory_of_the_primary(swarm: Bundle) -> None
     assert all(torch.equal(sharing[name], primary[name]) for name in shared)
     assert not all(torch.equal(own[name], primary[name]) for name in shared)
     assert not torch.equal(sharing["emb.weight"], primary["emb.weight"])
+
+
+def test_a_member_alone_is_refused(swarm: Bundle, tmp_path: Path) -> None:
+    """Without what it shares it would be another model, and nobody would notice."""
+    assert swarm.path is not None
+    sharing = swarm.path.with_name("places.safetensors")
+    said = r"places.safetensors without ngram\.\*, which it shares .*load the primary's file"
+    for load in (load_bundle, Engine.load, FrozenSpecialist.load):
+        with pytest.raises(CheckpointError, match=said):
+            load(sharing)
+    assert load_bundle(swarm.path.with_name("backward.safetensors")).model.geometry.ngram_buckets
+    with safe_open(str(sharing), framework="pt") as file:  # as files were written before they said so
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = {name: text for name, text in file.metadata().items() if name != SHARED}
+    save_file(tensors, tmp_path / "places.safetensors", metadata)
+    with pytest.raises(CheckpointError, match=said):
+        load_bundle(tmp_path / "places.safetensors")
+
+
+def test_an_annotator_without_an_n_gram_memory_is_whole(bundle: Bundle, tmp_path: Path) -> None:
+    model = RWKV7(replace(bundle.model.geometry, ngram_buckets=0, ngram_width=0))
+    save_bundle(tmp_path / "w.safetensors", model, bundle.head, bundle.config)
+    assert not load_bundle(tmp_path / "w.safetensors").model.geometry.ngram_buckets
+
+
+def test_the_members_that_ship_are_refused_alone() -> None:
+    shipped = default_bundle()
+    assert shipped.path is not None
+    for member in shipped.config.members:
+        if member.themes:
+            with pytest.raises(CheckpointError, match="load the primary's file"):
+                load_bundle(shipped.path.with_name(member.file))
 
 
 def test_another_file_than_the_one_named_is_refused(swarm: Bundle) -> None:

@@ -41,6 +41,14 @@ def test_captions_are_pieces_after_the_columns(some: list[Table]) -> None:
         assert text in piece and CAPTION.encode() in piece
 
 
+def test_captions_cost_what_they_cost_once(some: list[Table]) -> None:
+    sheet = Sheet.of(some, CONTEXT, SERIALIZE)
+    tokens = torch.tensor([10, 20, 30, 40, 50, 60, 1, 2])
+    assert sheet.by_column(tokens).tolist() == [11, 20, 30, 42, 50, 60]
+    empty = Sheet.of([Table("none", "none", (), comment="nothing")], CONTEXT, SERIALIZE)
+    assert empty.by_column(torch.tensor([3])).tolist() == []
+
+
 def test_a_caption_informs_all_columns_of_its_table_and_no_other(some: list[Table]) -> None:
     joined = Sheet.of(some, CONTEXT, SERIALIZE).joined
     assert joined[:, 6].tolist() == [True, True, False, False, False, False]

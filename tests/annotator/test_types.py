@@ -248,3 +248,13 @@ def test_every_vocabulary_is_decided_in_its_own_way(
         said = annotator.consult(annotator.sheet(tables)).labels["primary"]
         found = annotator.scores(tables).logits
         torch.testing.assert_close(found, (share * said).log_softmax(1))
+
+
+def test_every_byte_read_is_counted_captions_too(bundle: Bundle, tables: list[Table]) -> None:
+    told = [tables[0], replace(tables[3], comment="Powers of small numbers")]
+    annotator = ColumnTypeAnnotator(bundle, load_vocabulary("sotab32"), AnnotatorConfig(sure=2.0))
+    pieces = [len(piece) for piece in annotator.sheet(told).pieces(bundle.config.serialize)]
+    found = annotator.scores(told).tokens
+    assert len(pieces) == len(found) + 1
+    assert int(found.sum()) == 2 * sum(pieces[:-1]) + pieces[-1]  # alone, then from the context
+    assert [tokens for _, tokens in annotator.annotate(told)] == [int(found[:4].sum()), int(found[4:].sum())]

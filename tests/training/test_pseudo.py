@@ -43,7 +43,7 @@ def relations(monkeypatch: pytest.MonkeyPatch) -> list[LabelledTable]:
         table(theme, f"{theme}{i}.example", "name", "about") for theme in ("Book", "Event") for i in "12"
     ]
     found = {"sotabv2_cpa": [*tables, table("Book", min(dev_hosts()), "name")], "sotabv2_cpa_val": []}
-    monkeypatch.setattr(pseudo, "load_labelled", lambda folder, source, task: found[source])
+    monkeypatch.setattr(pseudo, "optional_set", lambda folder, source, task: found[source])
     return tables
 
 
@@ -70,5 +70,5 @@ def test_a_theme_decides_what_the_teacher_leaves_open(relations: list[LabelledTa
 
 
 def test_without_relation_tables_nothing_is_labelled(monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> None:
-    monkeypatch.setattr(pseudo, "load_labelled", lambda folder, source, task: [])
+    monkeypatch.setattr(pseudo, "optional_set", lambda folder, source, task: [])
     assert pseudo_examples(Path("anywhere"), Split(TRAIN, []), bundle) == []
