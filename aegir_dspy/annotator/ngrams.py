@@ -18,7 +18,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -164,7 +164,8 @@ def features(bag: Bag, idf: NDArray[np.float64]) -> NDArray[np.float64]:
 class NgramSpecialist:
     """The weights.
 
-    labels: the label of each column of the weights. themes: likewise of those of `theme`.
+    labels: the label of each column of the weights; ``sotab32:Date`` is Date as that vocabulary means it.
+    themes: likewise of those of `theme`.
     own (OWN_BUCKETS, labels), context (CONTEXT_BUCKETS, labels), shape (SHAPE_BUCKETS, labels),
     title (TITLE_BUCKETS, labels), theme (CONTEXT_BUCKETS, themes): int8. *_scale, bias: (labels,).
     *_idf: (buckets,).
@@ -194,6 +195,20 @@ class NgramSpecialist:
     def tensors(self) -> dict[str, Tensor]:
         """Everything but the names, by name, as it is written to a file."""
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    def rows(self, vocabulary: str, names: Sequence[str]) -> list[int] | None:
+        """Where the labels of a vocabulary stand, in its meaning if there is one; None if not all do."""
+        row = {label: i for i, label in enumerate(self.labels)}
+        found = [row.get(f"{vocabulary}:{name}", row.get(name)) for name in names]
+        return [i for i in found if i is not None] if None not in found else None
+
+    def only(self, rows: Sequence[int]) -> NgramSpecialist:
+        """The same for some labels: what is not asked for costs nothing."""
+        kinds = ("own", "context", "shape", "title")
+        chosen = {kind: getattr(self, kind)[:, rows].contiguous() for kind in kinds}
+        scales = {f"{kind}_scale": getattr(self, f"{kind}_scale")[rows] for kind in kinds}
+        labels = tuple(self.labels[i] for i in rows)
+        return replace(self, labels=labels, bias=self.bias[rows], **chosen, **scales)
 
     def margins(self, columns: Sequence[ColumnBags], contexts: Sequence[Bag]) -> Tensor:
         """(C, L) float32: how clearly each column is of each label; 0 for one without values and titles."""

@@ -110,6 +110,10 @@ class ColumnTypeAnnotator:
             for m in wanted
             if self.known
         }
+        self.ngrams = None
+        if bundle.ngrams is not None and "ngrams" in decisions.first.opinions:
+            rows = bundle.ngrams.rows(vocabulary.name, names)
+            self.ngrams = None if rows is None else bundle.ngrams.only(rows)
         self.agreement = None
         if bundle.agreement is not None and self.known and self.config.context.columns:
             self.agreement = bundle.agreement.on(names, self.primary.themes)
@@ -187,11 +191,8 @@ class ColumnTypeAnnotator:
 
     def _ngram_opinion(self, sheet: Sheet) -> tuple[Tensor | None, Tensor | None]:
         """Margins of the labels (C, L) and of the themes (C, T), where the n-grams know all labels."""
-        ngrams = self.bundle.ngrams
-        if ngrams is None or "ngrams" not in self.decisions.first.opinions:
-            return None, None
-        row = {label: i for i, label in enumerate(ngrams.labels)}
-        if any(name not in row for name in self.vocabulary.names):
+        ngrams = self.ngrams
+        if ngrams is None:
             return None, None
         bags, contexts, tables = [], [], []
         for table, chosen in zip(sheet.tables, sheet.members, strict=True):
@@ -203,7 +204,7 @@ class ColumnTypeAnnotator:
         order = [ngrams.themes.index(name) for name in self.primary.themes if name in ngrams.themes]
         themes = ngrams.theme_margins(tables).double()[:, order]
         widths = torch.tensor([len(table.columns) for table in sheet.tables])
-        return margins[:, [row[name] for name in self.vocabulary.names]], themes.repeat_interleave(widths, 0)
+        return margins, themes.repeat_interleave(widths, 0)
 
     def _batches(self, tables: Sequence[Table]) -> Iterator[list[Table]]:
         batch: list[Table] = []

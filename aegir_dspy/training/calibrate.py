@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,7 @@ __all__ = [
     "crosswise",
     "crosswise_answers",
     "decided",
+    "first_opinions",
     "fit_decisions",
     "judge",
 ]
@@ -82,6 +84,7 @@ def calibrate(
     dev: Sequence[LabelledTable],
     generated: Sequence[Example],
     others: Mapping[str, Sequence[LabelledTable]] | None = None,
+    small: Sequence[LabelledTable] = (),
 ) -> Calibration:
     """Fit the decisions within sotab82, schema and any other vocabulary, and the temperature of texts.
 
@@ -89,6 +92,8 @@ def calibrate(
         dev: tables of hosts the weights have not seen, labelled with the 82 SOTAB types.
         generated: generated tables of another seed, labelled with types of ``schema``.
         others: by vocabulary name, unseen tables labelled with other types that the head knows.
+        small: unseen tables labelled with the 32 SOTAB types; their columns are too few to tell what more
+            members than the first are worth.
     """
     asked = tuple(member for member in bundle.config.members if member.name in EARNING)
     everyone = replace(bundle, config=replace(bundle.config, members=asked))
@@ -101,9 +106,13 @@ def calibrate(
     fitted = {"sotab82": fit_decisions(judged, agreement, domains)}
     fitted["schema"] = fit_decisions(judge(bundle, schema, clear), _agreement(bundle, schema), domains)
     fitted[""] = fitted["sotab32"] = fit_decisions(_recurrent(judged), None)
+    if small:
+        fitted["sotab32"] = fit_decisions(
+            first_opinions(judge(bundle, load_vocabulary("sotab32"), small)), None
+        )
     for name, tables in (others or {}).items():
-        told = sorted({label for table in tables for gold in table.labels for label in gold.labels})
-        vocabulary = Vocabulary(name, tuple(Label(label) for label in told))
+        labels = sorted({label for table in tables for gold in table.labels for label in gold.labels})
+        vocabulary = Vocabulary(name, tuple(Label(label) for label in labels))
         fitted[name] = fit_decisions(judge(bundle, vocabulary, tables), None)
     config = replace(bundle.config, decisions=fitted, text_temperature=_text_temperature(bundle, dev[:60]))
     micro_f1, ece = crosswise(judged, agreement, domains)
@@ -166,8 +175,10 @@ def _fit(
     start = [_START.get(name, 0.3) for name in members] + [0.5, 0.5, 0.1] + [1.0 for _ in themes]
     logs = torch.tensor(start, dtype=torch.float64).log().requires_grad_()
 
-    def config(values: Sequence[Tensor]) -> DecisionConfig:
+    def config(values: Sequence[Any]) -> DecisionConfig:
         n = len(members)
+        if agreement is None:
+            return DecisionConfig(dict(zip(members, values[:n], strict=True)))
         return DecisionConfig(
             dict(zip(members, values[:n], strict=True)),
             dict(zip(themes, values[n + 3 :], strict=True)),
@@ -251,6 +262,11 @@ def _everyone(bundle: Bundle) -> Decisions:
     """Decisions that make the annotator ask everybody."""
     names = ["primary", *(["ngrams"] if bundle.ngrams else []), *(m.name for m in bundle.config.members)]
     return Decisions(*[DecisionConfig(dict.fromkeys(names, 1.0))] * 2)
+
+
+def first_opinions(judged: Sequence[Judged]) -> list[Judged]:
+    """Without the members that are asked about open columns only."""
+    return [replace(t, labels={n: x for n, x in t.labels.items() if n in _FIRST}) for t in judged]
 
 
 def _recurrent(judged: Sequence[Judged]) -> list[Judged]:

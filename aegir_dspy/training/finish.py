@@ -28,10 +28,10 @@ from aegir_dspy.training.column_types import (
     train_types,
 )
 from aegir_dspy.training.datasets import LabelledTable
-from aegir_dspy.training.examples import gather_examples, generated_examples
+from aegir_dspy.training.examples import gather_examples, generated_examples, to_example
 from aegir_dspy.training.ngrams import train_ngrams
 from aegir_dspy.training.pseudo import RELATION_SETS, pseudo_examples
-from aegir_dspy.training.split import sotab82_split, wikitables_split
+from aegir_dspy.training.split import Split, sotab32_split, sotab82_split, wikitables_split, without_dev
 
 __all__ = [
     "DOMAINS",
@@ -71,6 +71,7 @@ DOMAINS: Mapping[str, frozenset[str]] = {
 """The themes of each domain specialist."""
 
 _NGRAM_SEED = 0
+_OWN_COUNT = 3  # how often a table of the 32 types counts beside one of the 82
 PSEUDO_SHARE = 0.2
 _CALIBRATION_SEED = 1_000_003  # other generated tables than any training seed draws
 _VOCABULARIES = ("sotab82", "schema", "sotab32")
@@ -148,13 +149,15 @@ def assemble(
     themed = [*labelled, *(table for name in RELATION_SETS for table in examples.get(name, ([], 0))[0])]
     sotab = [*labelled, *examples.get("sotab32", ([], 0))[0]]
     wikitables = examples.get("wikitables", ([], 0))[0]
-    ngrams = train_ngrams(sotab, examples["generated"][0], wikitables, agreement.themes, themed)
+    small = sotab32_split(data) if "sotab32" in examples else None
+    own = {"sotab32": _as_sotab32(small, split)} if small else None
+    ngrams = train_ngrams(sotab, examples["generated"][0], wikitables, agreement.themes, themed, own)
     written = tuple(_write_member(primary, name, path, out) for name, path in (members or {}).items())
     config = replace(primary.config, members=written)
     save_bundle(out, primary.model, primary.head, config, ngrams, agreement)
     others = {"wikitables_turl": wikitables_split(data).dev} if wikitables else {}
     made = generated_examples(150, _CALIBRATION_SEED)
-    calibrated = calibrate(load_bundle(out), split.dev, made, others)
+    calibrated = calibrate(load_bundle(out), split.dev, made, others, small.dev if small else ())
     sha256 = save_bundle(out, primary.model, primary.head, calibrated.bundle.config, ngrams, agreement)
     report = {
         "sha256": sha256,
@@ -171,6 +174,14 @@ def assemble(
     }
     out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return report
+
+
+def _as_sotab32(small: Split, large: Split) -> list[Example]:
+    """Tables labelled with the 32 SOTAB types: their own, counted often, and what the 82 call the same."""
+    vocabulary = load_vocabulary("sotab32")
+    more = [to_example(t, "sotab82") for t in without_dev(large.train, small.dev)]
+    shared = [replace(e, labels=tuple(x if x in vocabulary else "" for x in e.labels)) for e in more]
+    return [to_example(t, "sotab32", vocabulary) for t in small.train] * _OWN_COUNT + shared
 
 
 def _write_member(primary: Bundle, name: str, path: Path, out: Path) -> MemberConfig:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,7 @@ def train_ngrams(
     others: Sequence[Example] = (),
     themes: Sequence[str] = (),
     themed: Sequence[Example] = (),
+    own: Mapping[str, Sequence[Example]] | None = None,
 ) -> NgramSpecialist:
     """Fit the SOTAB types on `sotab`, the technical types of ``schema`` on `generated` too.
 
@@ -75,6 +76,7 @@ def train_ngrams(
         others: tables of another label set, whose labels compete among themselves.
         themes: labels such as ``theme:Book``.
         themed: tables to fit the themes on, as far as theirs is known.
+        own: by vocabulary, tables labelled as it means its labels: they get rows ``vocabulary:label``.
     """
     schema = load_vocabulary("schema").names
     sotab_types = {*load_vocabulary("sotab82").names, *load_vocabulary("sotab32").names}
@@ -89,21 +91,28 @@ def train_ngrams(
     labels = tuple(dict.fromkeys([*schema, *sorted(set(real.labels) - set(schema))]))
     fitted = [_fit(label, real.labels, made.labels, *rows) for label in labels]
     fitted += [_machine(other_rows, _where(more.labels, label), _PENALTY) for label in other_types]
+    own_types: list[str] = []
+    for vocabulary, tables in (own or {}).items():
+        told = _columns(tables, frozenset(load_vocabulary(vocabulary).names), most=None)
+        own_rows = _matrix(told, idfs)
+        for name in load_vocabulary(vocabulary).names:
+            own_types.append(f"{vocabulary}:{name}")
+            fitted.append(_machine(own_rows, _where(told.labels, name), _PENALTY))
     weights = np.stack([w for w, _ in fitted], 1)  # (all buckets, labels)
     kinds = np.split(weights, np.cumsum(_BUCKETS)[:-1])
     scaled = [_int8(part * share) for part, share in zip(kinds, _WEIGHTS, strict=True)]
     theme, theme_scale, theme_bias, theme_idf = _themes(themes, themed)
-    (own, own_scale), (context, context_scale), (shape, shape_scale), (title, title_scale) = scaled
+    (values, values_scale), (context, context_scale), (shape, shape_scale), (title, title_scale) = scaled
     own_idf, context_idf, shape_idf, title_idf = (torch.from_numpy(idf).float() for idf in idfs)
     return NgramSpecialist(
-        labels=(*labels, *other_types),
+        labels=(*labels, *other_types, *own_types),
         themes=tuple(themes),
-        own=own,
+        own=values,
         context=context,
         shape=shape,
         title=title,
         theme=theme,
-        own_scale=own_scale,
+        own_scale=values_scale,
         context_scale=context_scale,
         shape_scale=shape_scale,
         title_scale=title_scale,

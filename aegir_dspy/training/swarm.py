@@ -72,6 +72,7 @@ def train_swarm(
         InputError: the data lack the layout, or have too few dev tables to calibrate on.
     """
     check_dev(sotab82_split(data).dev)
+    out.parent.mkdir(parents=True, exist_ok=True)
     forward, backward = SerializeConfig(), SerializeConfig(direction="backward")
     pretrained = _pretrain(corpus, run / "forward", config, forward, config.pretrain, metrics)
     turned = _pretrain(corpus, run / "backward", config, backward, config.backward, metrics, pretrained)

@@ -127,3 +127,23 @@ def test_it_survives_the_file_and_counts_only_by_its_share(trained, bundle, tmp_
     assert not torch.allclose(scores[0.0], scores[50.0])
     names = load_vocabulary("sotab82").names
     assert [names[i] for i in scores[50.0].argmax(1).tolist()] == ["email", "Date"]
+
+
+def test_a_vocabulary_can_mean_its_labels_in_its_own_way():
+    def table(label: str, cells: tuple[str, ...], group: str) -> Example:
+        return Example((cells,), ((),), (label,), group)
+
+    shared = [table("Date", (f"2021-0{1 + i % 9}-11",), "sotab82") for i in range(12)]
+    shared += [table("Rating", (f"{i % 5}.5",), "sotab82") for i in range(12)]
+    turned = [table("Rating", e.columns[0], "sotab32") for e in shared[:12]]
+    turned += [table("Date", e.columns[0], "sotab32") for e in shared[12:]]
+    ngrams = train_ngrams(shared, [], own={"sotab32": turned})
+    bags, nothing = [bags_of(Column(0, None, ("2020-03-14",)))], [merge([])]
+    said = []
+    for vocabulary in ("sotab82", "sotab32"):
+        rows = ngrams.rows(vocabulary, ["Date", "Rating"])
+        assert rows is not None
+        said.append(ngrams.only(rows).margins(bags, nothing))
+        assert torch.equal(said[-1], ngrams.margins(bags, nothing)[:, rows])
+    assert said[0].argmax() == 0 and said[1].argmax() == 1
+    assert ngrams.rows("sotab82", ["Date", "of nobody"]) is None
