@@ -61,10 +61,14 @@ class Term:
 
 @dataclass(frozen=True)
 class Ontology:
-    """Terms by name, with what follows from their hierarchy. Cycles in the hierarchy are tolerated."""
+    """Terms by name, with what follows from their hierarchy. Cycles in the hierarchy are tolerated.
+
+    `prefixes` are pairs of prefix and namespace that its names have beyond `PREFIXES` (a user's file).
+    """
 
     name: str
     terms: tuple[Term, ...]
+    prefixes: tuple[tuple[str, str], ...] = ()
     _cache: dict[str, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
