@@ -1,0 +1,116 @@
+"""The part of an ontology that bears on some axioms: what lies above the names they use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from aegir_dspy.ontology.axioms import (
+    THING,
+    And,
+    Axiom,
+    Disjoint,
+    Domain,
+    Equivalent,
+    Expression,
+    Functional,
+    HasKey,
+    Instance,
+    Named,
+    Not,
+    Or,
+    Range,
+    SubClass,
+    SubProperty,
+    Value,
+)
+from aegir_dspy.ontology.datatypes import LITERAL
+from aegir_dspy.ontology.terms import Ontology, Term
+
+__all__ = ["background", "used_names"]
+
+
+def used_names(axiom: Axiom) -> Iterator[tuple[str, str]]:
+    """(kind, name) of every name in the axiom, in order; kind is ``class`` (or datatype), ``property``
+    or ``individual``."""
+    waiting: list[Expression] = []
+    if isinstance(axiom, SubClass):
+        waiting = [axiom.super, axiom.sub]
+    elif isinstance(axiom, Equivalent):
+        waiting = [axiom.right, axiom.left]
+    elif isinstance(axiom, Disjoint):
+        waiting = list(reversed(axiom.parts))
+    elif isinstance(axiom, Domain | Range):
+        yield "property", axiom.property
+        waiting = [axiom.domain if isinstance(axiom, Domain) else axiom.range]
+    elif isinstance(axiom, Functional):
+        yield "property", axiom.property
+    elif isinstance(axiom, SubProperty):
+        yield from (("property", axiom.sub), ("property", axiom.super))
+    elif isinstance(axiom, HasKey):
+        yield "class", axiom.subject
+        yield from (("property", name) for name in axiom.properties)
+    else:
+        yield "individual", axiom.individual
+        waiting = [axiom.type]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Named):
+            yield "class", one.name
+        elif isinstance(one, And | Or):
+            waiting += reversed(one.parts)
+        elif isinstance(one, Not):
+            waiting.append(one.part)
+        else:
+            yield "property", one.property
+            if isinstance(one, Value):
+                yield "individual", one.individual
+            else:
+                waiting.append(one.filler)
+
+
+def background(names: Iterable[str], ontology: Ontology, *, domains: bool = True) -> list[Axiom]:
+    """What `ontology` says about the names and everything above them, in a fixed order.
+
+    Several domains or ranges of a property mean any of them; they are left out where one is `owl:Thing`
+    and, all of them, without `domains`.
+    """
+    found: dict[str, Term] = {}
+    waiting = list(dict.fromkeys(names))[::-1]
+    while waiting:
+        term = ontology.get(waiting.pop())
+        if term is None or term.name in found:
+            continue
+        found[term.name] = term
+        waiting += reversed(term.parents)
+        if domains and term.kind in ("object_property", "data_property"):
+            waiting += (*reversed(term.range), *reversed(term.domain))
+    axioms: list[Axiom] = []
+    for term in found.values():
+        axioms += _about(term, found, domains=domains)
+    return axioms
+
+
+def _about(term: Term, found: dict[str, Term], *, domains: bool) -> Iterator[Axiom]:
+    """What an ontology says about one term."""
+    if term.kind in ("class", "datatype"):
+        for parent in term.parents:
+            yield SubClass(Named(term.name), Named(parent))
+        for other in term.disjoint:
+            if other in found:
+                yield Disjoint((Named(term.name), Named(other)))
+        if term.kind == "datatype":
+            yield SubClass(Named(term.name), Named(LITERAL))
+    elif term.kind == "individual":
+        for parent in term.parents:
+            yield Instance(term.name, Named(parent))
+    else:
+        for parent in term.parents:
+            yield SubProperty(term.name, parent)
+        if domains and term.domain and THING.name not in term.domain:
+            yield Domain(term.name, _any(term.domain))
+        if domains and term.range and THING.name not in term.range:
+            yield Range(term.name, _any(term.range))
+
+
+def _any(names: tuple[str, ...]) -> Expression:
+    return Named(names[0]) if len(names) == 1 else Or(tuple(Named(name) for name in names))
