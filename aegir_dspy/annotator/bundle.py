@@ -38,6 +38,7 @@ __all__ = [
     "save_bundle",
 ]
 
+_MEMORY = "ngram.weight"  # half of all bytes otherwise
 DEFAULT_FILE = "columns.safetensors"
 
 
@@ -147,7 +148,7 @@ def save_bundle(
     without: Sequence[str] = (),
     label_text: LabelEncoder | None = None,
 ) -> str:
-    """Write the file, floats in bf16; returns its sha256.
+    """Write the file, floats in bf16 and the n-gram memory in int8; returns its sha256.
 
     Args:
         without: beginnings of the names of parameters to leave out: those a member shares with the primary.
@@ -167,7 +168,8 @@ def save_bundle(
         "tokenizer": "bytes",
         SHARED: " ".join(without),
     }
-    return save_weights(path, tensors, metadata, torch.bfloat16)
+    packed = [name for name in (_MEMORY,) if name in tensors]
+    return save_weights(path, tensors, metadata, torch.bfloat16, packed)
 
 
 def load_bundle(

@@ -7,10 +7,11 @@ refused before any of it runs.
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,7 @@ __all__ = [
 _EXPECTED = "an RWKV-7 (x070) checkpoint, .safetensors or .pth"
 # Left over in published files, used by none of the layers.
 _UNUSED = ("blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2")
+_SCALE = ".scale"
 SHARED = "shared"
 """Metadata entry of a file: how the names of parameters begin that it lacks because its model shares them."""
 
@@ -111,15 +113,56 @@ def _is_matrix(name: str, tensor: Tensor) -> bool:
 
 
 def save_weights(
-    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype
+    path: str | Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    dtype: torch.dtype,
+    packed: Sequence[str] = (),
 ) -> str:
-    """Write tensors as safetensors in `dtype` under a temporary name, then rename. Returns the sha256."""
+    """Write tensors as safetensors in `dtype` under a temporary name, then rename. Returns the sha256.
+
+    The same tensors and metadata give the same bytes.
+
+    Args:
+        packed: matrices to write as int8, each row with a scale of its own in ``<name>.scale``.
+    """
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
     whole = {n: t.detach().to(dtype) if t.is_floating_point() else t for n, t in tensors.items()}
+    for name in packed:
+        whole |= _pack(name, tensors[name].detach().float())
     save_file({n: t.contiguous() for n, t in whole.items()}, temporary, dict(metadata))
+    _order_metadata(temporary)
     temporary.replace(path)
     return file_sha256(path)
+
+
+def _order_metadata(path: Path) -> None:
+    """Sort the metadata of a safetensors file, which the library writes in an order of chance."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        ordered = {"__metadata__": dict(sorted(header.pop("__metadata__", {}).items())), **header}
+        text = json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode().ljust(size)
+        if len(text) == size:  # only the order has changed
+            file.seek(8)
+            file.write(text)
+
+
+def _pack(name: str, matrix: Tensor) -> dict[str, Tensor]:
+    """(R, C) float → int8, and what each row has to be multiplied by."""
+    scale = (matrix.abs().amax(1) / 127).clamp(min=1e-12).bfloat16()
+    rows = (matrix / scale.float().unsqueeze(1)).round().clamp(-127, 127).to(torch.int8)
+    return {name: rows, name + _SCALE: scale}
+
+
+def _unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rows written as int8 as bfloat16 again."""
+    for name in [n.removesuffix(_SCALE) for n in tensors if n.endswith(_SCALE)]:
+        scale = tensors.pop(name + _SCALE)
+        if name in tensors and tensors[name].dtype == torch.int8:
+            tensors[name] = tensors[name].to(torch.bfloat16) * scale.unsqueeze(1)
+    return tensors
 
 
 def geometry_of(tensors: Mapping[str, Tensor], where: str = "the checkpoint") -> Geometry:
@@ -187,7 +230,8 @@ def _is_safetensors(path: Path) -> bool:
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(str(path), framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return _unpack(tensors), file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"expected {_EXPECTED}; found a broken safetensors file, {path}: {error}"

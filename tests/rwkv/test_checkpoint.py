@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from aegir_dspy.errors import CheckpointError, InputError
 from aegir_dspy.rwkv import Engine, build_model, read_weights, save_weights
+from aegir_dspy.rwkv.geometry import Geometry
+from aegir_dspy.rwkv.model import RWKV7
 
 
 def refusal(path: Path, *parts: str) -> str:
@@ -35,6 +38,18 @@ def test_geometry_and_weights_survive(name, checkpoint, geometries, make_weights
     expected = make_weights(geometries[name])
     assert all(torch.equal(again.model[n], expected[n]) for n in expected)
     assert sorted(n.name for n in tmp_path.iterdir()) == ["copy.safetensors"]
+
+
+def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:
+    metadata = {name: f'{{"said": "größe {name}\\n"}}' for name in "abcdefgh"}
+    tensors = {"x": torch.ones(3), "y": torch.zeros(2, 2)}
+    for number in range(8):  # the library's own order differs from save to save
+        given = dict(sorted(metadata.items(), reverse=bool(number % 2)))
+        save_weights(tmp_path / f"{number}.safetensors", tensors, given, torch.bfloat16)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    with safe_open(str(tmp_path / "0.safetensors"), framework="pt") as file:
+        assert file.metadata() == metadata
+        assert torch.equal(file.get_tensor("x"), torch.ones(3).bfloat16())
 
 
 def test_published_leftovers_are_accepted(make_weights, geometries, tmp_path):
@@ -137,3 +152,18 @@ def test_tokenizer_is_guessed_or_asked_for(checkpoint):
         Engine.load(checkpoint("L2-D128-N64-V300"))
     with pytest.raises(InputError, match="backend"):
         Engine.load(checkpoint("tiny"), backend="onnx")
+
+
+def test_packed_rows_come_back_within_their_scale(tmp_path):
+    torch.manual_seed(0)
+    model = RWKV7(Geometry.small(1, 64))
+    grown = torch.logspace(-6, 3, model.emb.weight.shape[0]).unsqueeze(1)
+    matrix = torch.randn_like(model.emb.weight) * grown
+    tensors = {**model.state_dict(), "emb.weight": matrix}
+    plain, packed = tmp_path / "plain.safetensors", tmp_path / "packed.safetensors"
+    save_weights(plain, tensors, {}, torch.bfloat16)
+    save_weights(packed, tensors, {}, torch.bfloat16, ["emb.weight"])
+    assert packed.stat().st_size < plain.stat().st_size
+    back = read_weights(packed).model["emb.weight"].float()
+    assert bool(((back - matrix).abs() <= matrix.abs().amax(1, keepdim=True) / 80).all())
+    assert torch.equal(read_weights(packed).model["head.weight"], read_weights(plain).model["head.weight"])
