@@ -32,26 +32,9 @@ __all__ = ["background", "used_names"]
 def used_names(axiom: Axiom) -> Iterator[tuple[str, str]]:
     """(kind, name) of every name in the axiom, in order; kind is ``class`` (or datatype), ``property``
     or ``individual``."""
-    waiting: list[Expression] = []
-    if isinstance(axiom, SubClass):
-        waiting = [axiom.super, axiom.sub]
-    elif isinstance(axiom, Equivalent):
-        waiting = [axiom.right, axiom.left]
-    elif isinstance(axiom, Disjoint):
-        waiting = list(reversed(axiom.parts))
-    elif isinstance(axiom, Domain | Range):
-        yield "property", axiom.property
-        waiting = [axiom.domain if isinstance(axiom, Domain) else axiom.range]
-    elif isinstance(axiom, Functional):
-        yield "property", axiom.property
-    elif isinstance(axiom, SubProperty):
-        yield from (("property", axiom.sub), ("property", axiom.super))
-    elif isinstance(axiom, HasKey):
-        yield "class", axiom.subject
-        yield from (("property", name) for name in axiom.properties)
-    else:
-        yield "individual", axiom.individual
-        waiting = [axiom.type]
+    names, expressions = _outer(axiom)
+    yield from names
+    waiting = list(reversed(expressions))
     while waiting:
         one = waiting.pop()
         if isinstance(one, Named):
@@ -66,6 +49,29 @@ def used_names(axiom: Axiom) -> Iterator[tuple[str, str]]:
                 yield "individual", one.individual
             else:
                 waiting.append(one.filler)
+
+
+def _outer(axiom: Axiom) -> tuple[list[tuple[str, str]], tuple[Expression, ...]]:  # noqa: PLR0911
+    """The names that an axiom has outside expressions, as `used_names`, and its expressions."""
+    match axiom:
+        case SubClass():
+            return [], (axiom.sub, axiom.super)
+        case Equivalent():
+            return [], (axiom.left, axiom.right)
+        case Disjoint():
+            return [], axiom.parts
+        case Domain():
+            return [("property", axiom.property)], (axiom.domain,)
+        case Range():
+            return [("property", axiom.property)], (axiom.range,)
+        case Functional():
+            return [("property", axiom.property)], ()
+        case SubProperty():
+            return [("property", axiom.sub), ("property", axiom.super)], ()
+        case HasKey():
+            return [("class", axiom.subject), *(("property", p) for p in axiom.properties)], ()
+        case Instance():
+            return [("individual", axiom.individual)], (axiom.type,)
 
 
 def background(names: Iterable[str], ontology: Ontology, *, domains: bool = True) -> list[Axiom]:

@@ -76,7 +76,7 @@ class Clauses:
         by_property: clauses that wait for a value of this property.
         ranges: property → (what its values are, reasons).
         individuals: name → what it is, with reasons.
-        counted: properties with an upper bound above 0.
+        counted: properties with an upper bound above 0 that may be exceeded.
         nominals: whether a class mentions an individual.
     """
 
@@ -261,6 +261,8 @@ class Clauses:
                 active.add(2 * index)
             elif name and not self._is_class(index):
                 active.add(2 * index)
+        caps: list[tuple[str, int]] = []
+        needs: list[tuple[str, int]] = []
         seen: set[int] = set()
         waiting = list(numbers)
         while waiting:
@@ -276,9 +278,25 @@ class Clauses:
             elif kind == MIN:
                 count, prop, filler = concepts.counted[one >> 1]
                 waiting += (filler ^ 1, filler) if one & 1 and count > 1 else (filler ^ (one & 1),)
-                if one & 1 and count > 1:
-                    self.counted.add(prop)
+                (caps if one & 1 else needs).append((prop, count))
+        self.counted = self._binding(caps, needs)
         return active
+
+    def _binding(self, caps: list[tuple[str, int]], needs: list[tuple[str, int]]) -> set[str]:
+        """Properties of which a thing may need more values than an upper bound above 0 allows.
+
+        `caps` are (property, bound + 1), `needs` (property, least number), each once.
+        """
+        least: dict[str, int] = {}
+        for prop, count in caps:
+            if count > 1:
+                least[prop] = min(count, least.get(prop, count))
+        total = dict.fromkeys(least, 0)
+        for prop, count in needs:
+            for above in self.above[prop]:
+                if above in total:
+                    total[above] += count
+        return {prop for prop, count in least.items() if total[prop] >= count}
 
 
 def property_sorts(
@@ -291,14 +309,14 @@ def property_sorts(
     for axiom in axioms:
         if isinstance(axiom, SubProperty):
             pairs.append((axiom.sub, axiom.super))
-            seen[axiom.sub], seen[axiom.super]  # noqa: B018  (they exist from now on)
+            seen[axiom.sub] |= set()  # each has an entry from now on
+            seen[axiom.super] |= set()
         elif isinstance(axiom, Domain | Functional):
-            seen[axiom.property]  # noqa: B018
+            seen[axiom.property] |= set()
         for prop, filler in fillers(axiom):
             seen[prop] |= _leaf_sorts(filler, typed)
-    for prop in seen:
-        if prop in known:
-            seen[prop].add(known[prop])
+    for prop, found in seen.items():
+        found |= {known[prop]} if prop in known else set()
     changed = True
     while changed:
         changed = False

@@ -11,6 +11,7 @@ URIs too, its ``Date`` any calendar value.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 __all__ = ["LITERAL", "SPACES", "colours", "is_datatype", "size"]
 
@@ -74,7 +75,7 @@ def _spaces() -> tuple[dict[str, int], list[float]]:
     spaces = dict.fromkeys((f"xsd:{name}" for name in _INTEGERS), 0)
     bounds = _INTEGERS.values()
     cuts = sorted({low for low, _ in bounds} | {high + 1 for _, high in bounds})
-    for low, after in zip(cuts, cuts[1:], strict=False):
+    for low, after in pairwise(cuts):
         bit = cell(after - low)
         for name, (lowest, highest) in _INTEGERS.items():
             if lowest <= low and after <= highest + 1:
