@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from aegir_dspy.errors import VocabularyError
 from aegir_dspy.ontology.terms import PREFIXES, Ontology
 
-__all__ = ["iri_of", "local_name", "name_of", "words"]
+__all__ = ["LOCAL", "iri_of", "local_name", "name_of", "words"]
 
-_LOCAL = re.compile(r"\w(?:[\w.-]*[\w-])?")  # a part of Turtle's PN_LOCAL that needs no escapes
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})|[_-]+")
+LOCAL = re.compile(r"\w(?:[\w.-]*[\w-])?")
+"""Local names, and prefixes, that need no escapes in Turtle."""
+
 _NAMES = {namespace: prefix for prefix, namespace in PREFIXES.items()} | {"http://schema.org/": "schema"}
 
 
@@ -26,7 +28,7 @@ def name_of(iri: str, ontology: Ontology | None = None) -> str | None:
     prefix = _NAMES.get(namespace)
     if prefix is None and ontology is not None:
         prefix = next((own for own, space in ontology.prefixes if space == namespace), None)
-    return f"{prefix}:{local}" if prefix is not None and _LOCAL.fullmatch(local) else None
+    return f"{prefix}:{local}" if prefix is not None and LOCAL.fullmatch(local) else None
 
 
 def iri_of(name: str, ontology: Ontology | None = None) -> str:

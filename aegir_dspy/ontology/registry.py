@@ -25,7 +25,7 @@ from aegir_dspy.ontology.names import iri_of, local_name, name_of, words
 from aegir_dspy.ontology.terms import Kind, Ontology, Term
 from aegir_dspy.ontology.xml_schema import DATATYPES
 
-__all__ = ["ONTOLOGIES", "contradictory", "iri_of", "load_ontology", "name_of"]
+__all__ = ["ONTOLOGIES", "builtin", "contradictory", "iri_of", "load_ontology", "merged", "name_of"]
 
 ONTOLOGIES: tuple[str, ...] = ("schema", "dbpedia", "cco")
 """The names of the built-in ontologies."""
@@ -39,7 +39,17 @@ KINDS: dict[str, Kind] = {
 }
 """Letter of a kind in the built-in files."""
 
-_EXTENSIONS = (".ttl", ".owl", ".rdf", ".xml", ".jsonld", ".nt", ".n3")
+EXTENSIONS: dict[str, str] = {
+    ".ttl": "turtle",
+    ".nt": "turtle",
+    ".owl": "xml",
+    ".rdf": "xml",
+    ".xml": "xml",
+    ".jsonld": "json-ld",
+}
+"""Extension of an ontology file → rdflib's name of its format; an ``.owl`` file may be Turtle as well."""
+
+_OF_PREFIX = {"schema": "schema", "aegir": "schema", "dbo": "dbpedia", "bfo": "cco", "cco": "cco"}
 
 
 def load_ontology(source: str | Path | Sequence[str | Path] = "schema") -> Ontology:
@@ -54,18 +64,18 @@ def load_ontology(source: str | Path | Sequence[str | Path] = "schema") -> Ontol
             files given, or has no class. The message has the file and, where known, the line.
     """
     if isinstance(source, str) and source in ONTOLOGIES:
-        return _builtin(source)
+        return builtin(source)
     sources = [source] if isinstance(source, str | Path) else list(source)
     if not sources:
         raise VocabularyError("expected an ontology, found an empty list of files; give 'schema' or a file")
     if all(isinstance(one, str) and one in ONTOLOGIES for one in sources):
-        return merged([_builtin(str(one)) for one in sources])
+        return merged([builtin(str(one)) for one in sources])
     for one in sources:
         _check_source(one)
     from aegir_dspy.ontology.files import read_files
 
-    builtin = [_builtin(str(one)) for one in sources if one in ONTOLOGIES]
-    return merged([*builtin, read_files([Path(one) for one in sources if one not in ONTOLOGIES])])
+    named = [builtin(str(one)) for one in sources if one in ONTOLOGIES]
+    return merged([*named, read_files([Path(one) for one in sources if one not in ONTOLOGIES])])
 
 
 def contradictory(ontology: Ontology) -> tuple[str, ...]:
@@ -92,18 +102,24 @@ def merged(parts: Sequence[Ontology]) -> Ontology:
     )
 
 
+def builtin_of_prefix(prefix: str) -> str | None:
+    """The built-in ontology whose names have that prefix."""
+    return _OF_PREFIX.get(prefix)
+
+
 def _check_source(source: str | Path) -> None:
     if source in ONTOLOGIES or Path(source).is_file():
         return
     what = "a folder" if Path(source).is_dir() else "no such file"
     raise VocabularyError(
-        f"expected a built-in ontology ({', '.join(ONTOLOGIES)}) or a file ({', '.join(_EXTENSIONS)}), "
+        f"expected a built-in ontology ({', '.join(ONTOLOGIES)}) or a file ({', '.join(EXTENSIONS)}), "
         f"found {source}: {what}"
     )
 
 
 @cache
-def _builtin(name: str) -> Ontology:
+def builtin(name: str) -> Ontology:
+    """The built-in ontology of that name, always the same object."""
     file = resources.files("aegir_dspy.assets") / f"ontology_{name}.json"
     rows = json.loads(file.read_text("utf-8"))["terms"]
     terms = [*map(_unpacked, rows), *DATATYPES]

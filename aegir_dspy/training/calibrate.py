@@ -159,7 +159,7 @@ def fit_decisions(
             "any: label columns of the dev hosts"
         )
     members = sorted(asked[0].labels, key=lambda name: (name not in _FIRST, name))
-    first = _fit(asked, [name for name in members if name in _FIRST], agreement, {})
+    first = _fit(asked, [name for name in members if name in _FIRST] or members, agreement, {})
     full = _fit(asked, members, agreement, domains or {}) if set(members) - set(_FIRST) else first
     return Decisions(first, full)
 

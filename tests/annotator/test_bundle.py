@@ -46,7 +46,12 @@ def test_what_is_saved_is_loaded(bundle: Bundle, tmp_path: Path) -> None:
     assert (config.decision("schema").first, config.decision("mine")) == (HALF, Decisions())
     assert BundleConfig(("a",)).decision("mine") == Decisions()
     for name, tensor in loaded.model.state_dict().items():
-        assert torch.equal(tensor, bundle.model.state_dict()[name]), name
+        before = bundle.model.state_dict()[name]
+        if name == "ngram.weight":  # kept in int8, at most half a step of 1/64 of the row's largest off
+            assert bool(((tensor - before).abs() <= before.abs().amax(1, keepdim=True) / 120).all())
+        else:
+            assert torch.equal(tensor, before), name
+    assert save_bundle(tmp_path / "w.safetensors", loaded.model, loaded.head, config) == sha256
     assert torch.equal(loaded.head.classify.weight, bundle.head.classify.weight)
 
 

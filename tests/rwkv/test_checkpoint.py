@@ -165,5 +165,8 @@ def test_packed_rows_come_back_within_their_scale(tmp_path):
     save_weights(packed, tensors, {}, torch.bfloat16, ["emb.weight"])
     assert packed.stat().st_size < plain.stat().st_size
     back = read_weights(packed).model["emb.weight"].float()
-    assert bool(((back - matrix).abs() <= matrix.abs().amax(1, keepdim=True) / 80).all())
+    assert bool(((back - matrix).abs() <= matrix.abs().amax(1, keepdim=True) / 120).all())
+    again = tmp_path / "again.safetensors"
+    save_weights(again, read_weights(packed).model, {}, torch.bfloat16, ["emb.weight"])
+    assert torch.equal(read_weights(again).model["emb.weight"], read_weights(packed).model["emb.weight"])
     assert torch.equal(read_weights(packed).model["head.weight"], read_weights(plain).model["head.weight"])
