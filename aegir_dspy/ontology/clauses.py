@@ -316,7 +316,7 @@ def property_sorts(
         for prop, filler in fillers(axiom):
             seen[prop] |= _leaf_sorts(filler, typed)
     for prop, found in seen.items():
-        found |= {known[prop]} if prop in known else set()
+        found.update({known[prop]} if prop in known else ())
     changed = True
     while changed:
         changed = False

@@ -1,0 +1,122 @@
+"""Seeded random axioms, about half of whose sets contradict somewhere."""
+
+from __future__ import annotations
+
+import random
+
+from aegir_dspy.ontology.axioms import (
+    NOTHING,
+    THING,
+    And,
+    Axiom,
+    Cardinality,
+    Disjoint,
+    Domain,
+    Equivalent,
+    Expression,
+    Functional,
+    Instance,
+    Named,
+    Not,
+    Only,
+    Or,
+    Range,
+    Some,
+    SubClass,
+    SubProperty,
+    Value,
+)
+
+__all__ = ["random_axioms"]
+
+_DATATYPES = (
+    *("xsd:integer", "xsd:decimal", "xsd:string", "xsd:boolean", "xsd:dateTime", "xsd:double", "xsd:float"),
+    *("xsd:nonNegativeInteger", "xsd:negativeInteger", "xsd:positiveInteger", "xsd:byte", "xsd:token"),
+    *("xsd:unsignedByte", "xsd:anyURI", "rdfs:Literal", "xsd:nonPositiveInteger", "xsd:hexBinary"),
+    *("xsd:language", "xsd:NCName", "xsd:normalizedString", "xsd:dateTimeStamp", "owl:real"),
+)
+
+
+class _Maker:
+    """Axioms over a handful of names, drawn from one generator."""
+
+    def __init__(self, rng: random.Random, *, individuals: bool) -> None:
+        self.rng = rng
+        self.classes = [f":C{i}" for i in range(rng.randint(2, 7))]
+        self.objects = [f":p{i}" for i in range(rng.randint(1, 4))]
+        self.data = [f":d{i}" for i in range(rng.randint(1, 2))]
+        self.individuals = [f":i{i}" for i in range(rng.randint(1, 3))] if individuals else []
+
+    def named(self) -> Expression:
+        if self.rng.random() < 0.04:
+            return self.rng.choice((THING, NOTHING))
+        return Named(self.rng.choice(self.classes))
+
+    def datatype(self, depth: int) -> Expression:
+        if depth > 0 and self.rng.random() < 0.15:
+            parts = (self.datatype(depth - 1), self.datatype(depth - 1))
+            return self.rng.choice((Or(parts), And(parts), Not(parts[0])))
+        return Named(self.rng.choice(_DATATYPES))
+
+    def expression(self, depth: int) -> Expression:
+        draw = self.rng.random()
+        if depth <= 0 or draw < 0.3:
+            return self.named()
+        if draw < 0.38:
+            return Not(self.expression(depth - 1))
+        if draw < 0.54:
+            parts = tuple(self.expression(depth - 1) for _ in range(self.rng.randint(2, 3)))
+            return And(parts) if draw < 0.46 else Or(parts)
+        return self.restriction(depth)
+
+    def restriction(self, depth: int) -> Expression:
+        if self.individuals and self.rng.random() < 0.3:
+            return Value(self.rng.choice(self.objects), self.rng.choice(self.individuals))
+        data = self.rng.random() < 0.25
+        prop = self.rng.choice(self.data if data else self.objects)
+        filler = self.datatype(1) if data else self.expression(depth - 1)
+        draw = self.rng.random()
+        if draw < 0.4:
+            return Some(prop, filler)
+        if draw < 0.65:
+            return Only(prop, filler)
+        bound = self.rng.choice(("min", "max", "exactly"))
+        return Cardinality(bound, prop, self.rng.choice((0, 1, 1, 2, 2, 3)), filler)
+
+    def axiom(self) -> Axiom:
+        draw = self.rng.random()
+        if self.individuals and draw < 0.2:
+            return Instance(self.rng.choice(self.individuals), self.expression(2))
+        if draw < 0.6:
+            sub = self.named() if self.rng.random() < 0.8 else self.expression(2)
+            return SubClass(sub, self.expression(2))
+        if draw < 0.7:
+            return Equivalent(Named(self.rng.choice(self.classes)), self.expression(2))
+        if draw < 0.82:
+            return Disjoint(tuple(Named(c) for c in self.rng.sample(self.classes, 2)))
+        if draw < 0.96:
+            return self.about_property()
+        one, other = self.rng.choices(self.objects, k=2)
+        return SubProperty(one, other)
+
+    def about_property(self) -> Axiom:
+        data = self.rng.random() < 0.25
+        prop = self.rng.choice(self.data if data else self.objects)
+        draw = self.rng.random()
+        if draw < 0.35:
+            return Domain(prop, self.expression(1))
+        if draw < 0.7:
+            return Range(prop, self.datatype(1) if data else self.expression(1))
+        if draw < 0.85 or len(self.data) < 2:
+            return Functional(prop)
+        return SubProperty(*self.data[:2])
+
+
+def random_axioms(rng: random.Random) -> list[Axiom]:
+    """A set of 2 to 16 axioms; one in five speaks of individuals.
+
+    A data property that no filler shows to be one has its range said, so that every reader agrees.
+    """
+    maker = _Maker(rng, individuals=rng.random() < 0.2)
+    axioms = [maker.axiom() for _ in range(rng.randint(2, 16))]
+    return [*axioms, *(Range(prop, Named("rdfs:Literal")) for prop in maker.data)]
