@@ -37,7 +37,7 @@ __all__ = [
 _EXPECTED = "an RWKV-7 (x070) checkpoint, .safetensors or .pth"
 # Left over in published files, used by none of the layers.
 _UNUSED = ("blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2")
-_SCALE = ".scale"
+_SCALE = ".int8_scale"
 SHARED = "shared"
 """Metadata entry of a file: how the names of parameters begin that it lacks because its model shares them."""
 
@@ -124,7 +124,7 @@ def save_weights(
     The same tensors and metadata give the same bytes.
 
     Args:
-        packed: matrices to write as int8, each row with a scale of its own in ``<name>.scale``.
+        packed: matrices to write as int8, each row with a scale of its own in ``<name>.int8_scale``.
     """
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
