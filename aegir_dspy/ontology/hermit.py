@@ -64,9 +64,7 @@ class HermitOracle:
                 "expected owlready2 for HermiT, found none; pip install 'aegir-dspy[hermit]'"
             )
         if java is None:
-            raise PrerequisiteError(
-                "expected Java 11 or later for HermiT, found none; install a Java runtime"
-            )
+            raise PrerequisiteError("expected Java 11 or later for HermiT, found none; install it")
         folder = Path(found.origin).parent / "hermit"
         path = os.pathsep.join((str(folder), str(folder / "HermiT.jar")))
         self._command = [java, "-Xmx1g", "-XX:+UseSerialGC", "-cp", path, _MAIN, "-k", "-U"]

@@ -2,7 +2,7 @@
 
 The logic is SHOQ without transitivity, with datatypes (Horrocks and Sattler, "Ontology reasoning in the
 SHOQ(D) description logic", 2001): things are nodes, what is known of a node is its label; a node whose
-label is within that of an ancestor is blocked. Every fact carries the choices and axioms it rests on as
+label is within that of an older one is blocked. Every fact carries the choices and axioms it rests on as
 the bits of one integer: a contradiction is undone back to the last choice it rests on, and the bits that
 remain in the end say which axioms are to blame.
 """
@@ -10,6 +10,7 @@ remain in the end say which axioms are to blame.
 from __future__ import annotations
 
 import math
+from collections.abc import KeysView
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -142,11 +143,9 @@ class Tableau:
 
     def _atoms(self) -> set[int]:
         """The atoms of the nodes that belong to the model found."""
-        blocked: set[int] = set()
+        blocked = self._blocked()
         found: set[int] = set()
         for i, node in enumerate(self._nodes):
-            if node.parent in blocked or self._is_blocked(i):
-                blocked.add(i)
             if i not in self._dead and node.parent not in blocked:
                 found |= node.label.keys()
         return found
@@ -423,9 +422,11 @@ class Tableau:
 
     def _make(self) -> bool:
         """Give a node a value that it must have; False when every node has its own or is blocked."""
-        for node, number in self._makers:
-            self._budget.spend()
-            if node in self._dead or (node, number) in self._made or self._is_blocked(node):
+        open_ = [one for one in self._makers if one not in self._made and one[0] not in self._dead]
+        self._budget.spend(1 + len(self._makers) // 4)
+        blocked = self._blocked() if open_ else set()
+        for node, number in open_:
+            if node in blocked:
                 continue
             count, prop, filler = self._concepts.counted[number >> 1]
             self._set(self._made, (node, number), True)
@@ -508,18 +509,26 @@ class Tableau:
 
     # When there is nothing left to make
 
-    def _is_blocked(self, node: int) -> bool:
-        """Whether the node or one above it is like an ancestor of its own: then so is what it needs."""
-        while (parent := self._nodes[node].parent) >= 0:
-            label = self._nodes[node].label.keys()
-            above = parent
-            while above >= 0 and not self._nodes[above].name:
-                self._budget.spend()
-                if label <= self._nodes[above].label.keys():
-                    return True
-                above = self._nodes[above].parent
-            node = parent
-        return False
+    def _blocked(self) -> set[int]:
+        """Nodes that need no values of their own.
+
+        They, or a node above them, are like an older node: what that has will do for them. Without
+        inverse properties any older node may serve, not only those above, so long as it is made for none
+        of the blocked.
+        """
+        blocked: set[int] = set()
+        models: list[KeysView[int]] = []
+        for i in sorted({node for node, _ in self._makers}):
+            node = self._nodes[i]
+            if i in self._dead or node.name:
+                continue
+            label = node.label.keys()
+            self._budget.spend(1 + len(models) // 4)
+            if node.parent in blocked or any(label <= other for other in models):
+                blocked.add(i)
+            else:
+                models.append(label)
+        return blocked
 
     def _values(self) -> bool:
         """Check that values that must differ can, where a datatype has few. Never opens a choice."""
