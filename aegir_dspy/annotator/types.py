@@ -100,7 +100,8 @@ class ColumnTypeAnnotator:
         )
         names, at_once = vocabulary.names, self.config.columns_at_once
         self.primary = ColumnReader(bundle, names, at_once, text, store)
-        decisions = bundle.config.decision(_decided_as(bundle, vocabulary))
+        meant = _decided_as(bundle, vocabulary)
+        decisions = bundle.config.decision(meant)
         if not self.known:
             decisions = Decisions(*[DecisionConfig(temperature=bundle.config.text_temperature)] * 2)
         self.decisions = decisions
@@ -112,7 +113,7 @@ class ColumnTypeAnnotator:
         }
         self.ngrams = None
         if bundle.ngrams is not None and "ngrams" in decisions.first.opinions:
-            rows = bundle.ngrams.rows(vocabulary.name, names)
+            rows = bundle.ngrams.rows(meant, names)
             self.ngrams = None if rows is None else bundle.ngrams.only(rows)
         self.agreement = None
         if bundle.agreement is not None and self.known and self.config.context.columns:
