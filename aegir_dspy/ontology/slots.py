@@ -29,8 +29,8 @@ KIND_OF: dict[str, Kind] = {
 _XSD = (
     "string normalizedString token language Name NCName NMTOKEN boolean decimal integer nonNegativeInteger "
     "nonPositiveInteger positiveInteger negativeInteger long int short byte unsignedLong unsignedInt "
-    "unsignedShort unsignedByte float double dateTime dateTimeStamp date time duration gYear gYearMonth gMonth "
-    "gMonthDay gDay hexBinary base64Binary anyURI"
+    "unsignedShort unsignedByte float double dateTime dateTimeStamp date time duration gYear gYearMonth "
+    "gMonth gMonthDay gDay hexBinary base64Binary anyURI"
 )
 DATATYPES: tuple[str, ...] = (*(f"xsd:{name}" for name in _XSD.split()), "rdfs:Literal", "rdf:langString")
 """The datatypes that every ontology has. Source: XML Schema 1.1 part 2 and the OWL 2 datatype map."""
