@@ -123,6 +123,10 @@ class Catalog:
                 "see Catalog.ids for the templates"
             ) from None
 
+    def get(self, id: str) -> Template | None:
+        """The template of that id, or None."""
+        return self._by_id.get(id)
+
     @cached_property
     def ids(self) -> tuple[str, ...]:
         """The ids of the templates, in order."""
