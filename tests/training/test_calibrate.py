@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -45,6 +47,12 @@ def test_crosswise_answers_every_labelled_column() -> None:
     micro_f1, error = crosswise(tables, None)
     assert micro_f1 == 0.5
     assert 0 <= error <= 1
+
+
+def test_members_can_decide_without_the_primary() -> None:
+    tables = [replace(table, labels={"places": table.labels["primary"]}) for table in (judged(0), judged(1))]
+    decisions = fit_decisions(tables, None)
+    assert set(decisions.first.opinions) == set(decisions.full.opinions) == {"places"}
 
 
 def test_dev_tables_are_looked_at_before_training() -> None:
