@@ -92,10 +92,14 @@ _PARTICLES = frozenset(
 )
 
 
+def _full_name(text: str) -> bool:
+    return len(text.split()) > 1 and _person(text)
+
+
 def _person(text: str) -> bool:
-    """Two to five capitalised words, particles and initials aside, without digits."""
+    """One to six capitalised words, particles and initials aside, without digits."""
     words = re.split(r"[\s,]+", text.strip(" ,"))
-    if not 2 <= len(words) <= 6 or len(text) > 60:
+    if not 1 <= len(words) <= 6 or len(text) > 60:
         return False
     good = all(_NAME_WORD.fullmatch(word) and (word[0].isupper() or word in _PARTICLES) for word in words)
     caseless = all(not c.isascii() and c.lower() == c.upper() for word in words for c in word)
@@ -273,6 +277,7 @@ WORDS: Mapping[str, Check] = MappingProxyType(
         "education": lambda text: _EDUCATION.search(text) is not None,
         "experience": lambda text: _EXPERIENCE.search(text) is not None,
         "person_name_like": _person,
+        "full_name": _full_name,
         "short_text": _words(1, 12),
         "single_word": _words(1, 1),
         "long_text": lambda text: len(text) >= 80,

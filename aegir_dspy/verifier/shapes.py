@@ -1,0 +1,92 @@
+"""How well the shape of a column fits a label: log likelihood ratios from ``assets/shapes.json``.
+
+The statistics and how they were made: `aegir_dspy.training.shapes`. All sums are of integers, so they are
+the same on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegir_dspy.errors import InputError
+from aegir_dspy.verifier.column_profile import FEATURES, profile
+from aegir_dspy.verifier.score import quantised
+
+__all__ = ["SCALE", "Shapes", "load_shapes", "log_ratios"]
+
+SCALE = 1000
+"""Features and weights are integers: so many to one."""
+
+_FILE = "shapes.json"
+_FLOOR = -20.0  # a log ratio below says no more than this
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Linear discriminants of labels.
+
+    Attributes:
+        features: names of shape features (`FEATURES`) and validators, in the order of the weights.
+        labels: sorted.
+        weights: (labels, 1 + features) int64, bias first, which is times `SCALE` squared.
+        background: validator → share of the cells of a column of any type that pass.
+        sha256: of the file.
+    """
+
+    features: tuple[str, ...]
+    labels: tuple[str, ...]
+    weights: NDArray[np.int64]
+    background: dict[str, float]
+    sha256: str
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Label → row of the weights."""
+        return {label: i for i, label in enumerate(self.labels)}
+
+
+@cache
+def load_shapes() -> Shapes:
+    """The shipped statistics.
+
+    Raises:
+        InputError: the file does not fit this version's features.
+    """
+    data = resources.files("aegir_dspy.assets").joinpath(_FILE).read_bytes()
+    content = json.loads(data)
+    weights = np.array(list(content["labels"].values()), dtype=np.int64)
+    features = tuple(content["features"])
+    unknown = [name for name in features if name not in FEATURES and name not in content["background"]]
+    if unknown or weights.shape[1] != len(features) + 1:
+        raise InputError(
+            f"expected {_FILE} of this version's features, found {unknown or weights.shape}: fit it again by "
+            "python -m aegir_dspy.training.shapes"
+        )
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Shapes(features, tuple(content["labels"]), weights, content["background"], sha256)
+
+
+@lru_cache(maxsize=1 << 13)
+def log_ratios(values: tuple[str, ...]) -> tuple[float, ...]:
+    """For each of the labels of `load_shapes`, log p(column | label) − log p(column | any of them).
+
+    0 for all when the column has no value. Natural logarithm; at most log(labels), at least -20.
+    """
+    shapes, column = load_shapes(), profile(values)
+    if not column.sample:
+        return (0.0,) * len(shapes.labels)
+    shape = dict(zip(FEATURES, column.shape, strict=True))
+    whole = [round((shape[f] if f in shape else column.share(f)) * SCALE) for f in shapes.features]
+    sums = shapes.weights @ np.array([1, *whole], dtype=np.int64)
+    scores = [int(total) / SCALE**2 for total in sums]
+    best = max(scores)
+    mixture = best + math.log(math.fsum(math.exp(s - best) for s in scores) / len(scores))
+    return tuple(max(quantised(s - mixture), _FLOOR) for s in scores)
