@@ -144,12 +144,11 @@ def _without_contradictions(ontology: Ontology) -> Ontology:
 
 
 def _with_disjoint(ontology: Ontology) -> Ontology:
-    prefix = _PREFIXES[ontology.name][0]
+    name_of_class = _curated_names(ontology)
     more: dict[str, set[str]] = {}
-    for pair in DISJOINT[ontology.name]:
-        one, other = (ontology[f"{prefix}:{name}"].name for name in pair)
-        more.setdefault(one, set()).add(other)
-        more.setdefault(other, set()).add(one)
+    for one, other in DISJOINT[ontology.name]:
+        more.setdefault(name_of_class(one), set()).add(name_of_class(other))
+        more.setdefault(name_of_class(other), set()).add(name_of_class(one))
     terms = (
         replace(t, disjoint=tuple(sorted({*t.disjoint, *more[t.name]}))) if t.name in more else t
         for t in ontology
@@ -164,17 +163,25 @@ def _with_disjoint(ontology: Ontology) -> Ontology:
 
 
 def _with_rigidity(ontology: Ontology) -> Ontology:
-    prefix = _PREFIXES[ontology.name][0]
-    names = {t.label.replace(" ", "_") if ontology.name == "cco" else t.name: t.name for t in ontology}
-    key = "{}" if ontology.name == "cco" else prefix + ":{}"
-    found = {}
-    for name, value in RIGIDITY[ontology.name].items():
-        if key.format(name) not in names:
-            raise VocabularyError(
-                f"expected a class of {ontology.name!r} in its curated rigidity, found {name!r}"
-            )
-        found[names[key.format(name)]] = value
+    name_of_class = _curated_names(ontology)
+    found = {name_of_class(name): value for name, value in RIGIDITY[ontology.name].items()}
     return Ontology(ontology.name, tuple(replace(t, rigidity=found.get(t.name)) for t in ontology))
+
+
+def _curated_names(ontology: Ontology) -> Callable[[str], str]:
+    """The name of a class as `curation` writes it: by its label in ``cco``, else without prefix."""
+    classes = [term for term in ontology if term.kind == "class"]
+    if ontology.name == "cco":
+        names = {term.label.replace(" ", "_"): term.name for term in classes}
+    else:
+        names = {local_name(term.name): term.name for term in classes}
+
+    def name(curated: str) -> str:
+        if curated not in names:
+            raise VocabularyError(f"expected a class of {ontology.name!r} in curation, found {curated!r}")
+        return names[curated]
+
+    return name
 
 
 def _packed(term: Term) -> list[Any]:

@@ -3,7 +3,7 @@
 There is an expectation for every label of the vocabularies ``schema``, ``sotab82`` and ``sotab32``, for the
 datatypes of XML Schema that properties range over, and for some classes of ``dbpedia``; it is data, in
 ``assets/expectations.json``, one label a line, with a `reason` where it is not evident. Lengths are generous:
-the middle 96 % of the cells of such columns in the training tables lie within nine of ten of them.
+of each SOTAB label at least 95 % of the cells of its columns in the labelled tables lie within.
 
 An expectation is soft: cells that break it are evidence against the type, more so the stricter its `kind`.
 """
@@ -18,6 +18,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any, Literal
 
+from aegir_dspy.ontology.curation import SCHEMA_DATATYPES
 from aegir_dspy.ontology.names import local_name, name_of
 
 __all__ = ["NEUTRAL", "EvidenceKind", "Expectation", "expectation", "expectations"]
@@ -60,6 +61,10 @@ NEUTRAL = Expectation()
 """Of a label about which nothing is known: any text."""
 
 
+_LISTS = ("validators", "lexicon", "length")
+_ENDINGS = {"description": "Product/description", "name": "Product/name"}
+
+
 def expectation(label: str) -> Expectation:
     """What is expected of a column of that type, `NEUTRAL` where nothing is known.
 
@@ -68,11 +73,10 @@ def expectation(label: str) -> Expectation:
             Of an unknown ``X/description`` or ``X/name`` the ending counts.
     """
     known = expectations()
-    if label in known:
-        return known[label]
-    name = name_of(label) or label
-    ending = {"description": "Product/description", "name": "Product/name"}.get(label.rpartition("/")[2])
-    places = (name, local_name(name) if ":" in name else "", ending if "/" in label and name == label else "")
+    local = local_name(label) if ":" in label else label
+    datatype = f"xsd:{SCHEMA_DATATYPES.get(local, '')}"
+    ending = _ENDINGS.get(label.rpartition("/")[2] if local == label else local, "")
+    places = (label, name_of(label) or "", local, datatype, ending)
     return next((known[place] for place in places if place in known), NEUTRAL)
 
 
@@ -84,5 +88,5 @@ def expectations() -> Mapping[str, Expectation]:
 
 
 def _expectation(entry: dict[str, Any]) -> Expectation:
-    lists = {key: tuple(entry[key]) for key in ("validators", "lexicon", "length") if key in entry}
-    return Expectation(**{**entry, **lists})
+    lists: dict[str, Any] = {key: tuple(entry[key]) for key in _LISTS if key in entry}
+    return Expectation(**(entry | lists))

@@ -50,11 +50,12 @@ class _File:
 
     def place(self, iri: str) -> str:
         """``file:line`` of the first mention of an imported IRI, or of any import."""
-        lines = self.text.splitlines()
+        lines = list(enumerate(self.text.splitlines(), start=1))
+        first = next((number for number, line in lines if "imports" in line), 0)
         for wanted in (iri, iri.removeprefix("file:///"), "imports"):
-            for number, line in enumerate(lines, start=1):
-                if wanted in line and ("imports" in line or wanted == iri):
-                    return f"{self.path}:{number}"
+            found = [number for number, line in lines if wanted in line and number >= first]
+            if found:
+                return f"{self.path}:{found[0]}"
         return str(self.path)
 
 
@@ -97,7 +98,7 @@ def _parsed(path: Path) -> _File:
     except VocabularyError:
         raise
     except Exception as error:  # rdflib's parsers have no error in common
-        raise VocabularyError(_message(path, form, error)) from error
+        raise VocabularyError(_message(path, form, text, error)) from error
     return _File(path, text, graph)
 
 
@@ -128,9 +129,11 @@ def _base(path: Path) -> str:
     return "file:///" + path.name.replace(" ", "%20")
 
 
-def _message(path: Path, form: str, error: Exception) -> str:
+def _message(path: Path, form: str, text: str, error: Exception) -> str:
     kind = {"turtle": "Turtle", "xml": "RDF/XML", "json-ld": "JSON-LD"}[form]
     line, reason = _line_and_reason(error)
+    if isinstance(error, IndexError):  # rdflib's Turtle parser read on behind the end
+        line, reason = text.count("\n") + 1, "the end inside a statement"
     place = f"{path}:{line}" if line else str(path)
     return f"expected {kind} at {place}, found {reason[:160]}"
 
@@ -207,14 +210,14 @@ def _prefixes(graph: Graph, bound: Iterable[tuple[str, URIRef]]) -> dict[str, st
     """Prefix → namespace for every namespace of the graph's subjects that `PREFIXES` lacks."""
     spaces = sorted({_namespace(str(s)) for s in graph.subjects() if isinstance(s, URIRef)})
     given: dict[str, str] = {}
-    for prefix, space in bound:
+    for prefix, iri in bound:
         if prefix and LOCAL.fullmatch(prefix):
-            given.setdefault(str(space), prefix)
+            given.setdefault(str(iri), prefix)
     found: dict[str, str] = {}
     for space in spaces:
         if space and name_of(space + "x") is None:
             wanted = given.get(space) or _made_prefix(space)
-            found[_free(wanted, {*PREFIXES, *found})] = str(space)
+            found[_free(wanted, {*PREFIXES, *found})] = space
     return found
 
 

@@ -8,7 +8,7 @@ complement or restriction inside a union as unrestricted; restrictions above a c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import replace
 from itertools import chain
 
@@ -56,8 +56,8 @@ class GraphTerms:
 
     def __init__(self, graph: Graph, name: Callable[[str], str | None], classes_anyway: Iterable[str] = ()):
         self.graph, self._name = graph, name
-        anyway = {URIRef(iri) for iri in classes_anyway}
-        self._datatypes = self._find_datatypes() - anyway
+        anyway: set[Node] = {URIRef(iri) for iri in classes_anyway}
+        self._datatypes = self._find_datatypes(anyway)
         typed = set(chain.from_iterable(graph.subjects(RDF.type, kind) for kind in _CLASS))
         implied = {s for s in graph.subjects(RDFS.subClassOf) if isinstance(s, URIRef)}
         self._classes = {c for c in (typed | implied | anyway) - self._datatypes if self.named(c)}
@@ -78,13 +78,14 @@ class GraphTerms:
 
     # --- what there is
 
-    def _find_datatypes(self) -> set[Node]:
+    def _find_datatypes(self, not_these: Set[Node]) -> set[Node]:
         found = set(self.graph.subjects(RDF.type, RDFS.Datatype))
         for base in _SCHEMA:
             found |= {URIRef(base + "DataType"), *self.graph.subjects(RDF.type, URIRef(base + "DataType"))}
+        found -= not_these
         waiting = list(found)
         while waiting:
-            below = set(self.graph.subjects(RDFS.subClassOf, waiting.pop())) - found
+            below = set(self.graph.subjects(RDFS.subClassOf, waiting.pop())) - found - not_these
             found |= below
             waiting += below
         return found
