@@ -113,10 +113,10 @@ class _Maker:
 
 
 def random_axioms(rng: random.Random) -> list[Axiom]:
-    """A set of 2 to 16 axioms; one in five speaks of individuals.
+    """A set of 2 to 16 axioms; one in eight speaks of individuals.
 
     A data property that no filler shows to be one has its range said, so that every reader agrees.
     """
-    maker = _Maker(rng, individuals=rng.random() < 0.2)
+    maker = _Maker(rng, individuals=rng.random() < 0.12)
     axioms = [maker.axiom() for _ in range(rng.randint(2, 16))]
     return [*axioms, *(Range(prop, Named("rdfs:Literal")) for prop in maker.data)]

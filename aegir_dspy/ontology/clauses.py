@@ -101,7 +101,7 @@ class Clauses:
         """The clauses of axioms, each with its reasons; `classes` are the names known to be classes.
 
         Raises:
-            BudgetExceeded: they have more than `budget` parts.
+            BudgetExceeded: that took more than `budget` steps.
         """
         found = cls(Concepts(budget), sorts)
         clauses: list[Clause] = []
@@ -147,7 +147,7 @@ class Clauses:
         while waiting:
             one = waiting.pop()
             made += 1
-            self.concepts.size += 1
+            self.concepts.spend(6)
             if one == TOP:
                 continue
             split = self._intersection(one) if made < _MOST_SPLITS else None

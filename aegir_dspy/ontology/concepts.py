@@ -51,7 +51,7 @@ class Concepts:
         parts: by number: the parts of a union (even) or an intersection (odd).
         counted: by ``number >> 1``, of MIN: (count, property, filler).
         names: by ``number >> 1``, of an atom: its name; an individual's begins with ``"= "``.
-        size: expressions translated so far, parts counted.
+        size: work done so far, in steps of about a microsecond.
     """
 
     def __init__(self, budget: int) -> None:
@@ -105,13 +105,13 @@ class Concepts:
         while waiting:
             one, ready = waiting.pop()
             if isinstance(one, Named):
-                self._count()
+                self.spend(2)
                 done.append(self.atom(one.name))
             elif isinstance(one, Value):
-                self._count()
+                self.spend(2)
                 done.append(self.at_least(1, one.property, self.atom(f"= {one.individual}")))
             elif not ready:
-                self._count()
+                self.spend(2)
                 waiting.append((one, True))
                 waiting += [(part, False) for part in _inner(one)]
             else:
@@ -140,8 +140,9 @@ class Concepts:
         high = self.at_least(one.count + 1, one.property, filler) ^ 1 if one.bound != "min" else TOP
         return self.union((low ^ 1, high ^ 1)) ^ 1
 
-    def _count(self) -> None:
-        self.size += 1
+    def spend(self, steps: int) -> None:
+        """Count work done on expressions; BudgetExceeded when it is more than allowed."""
+        self.size += steps
         if self.size > self._budget:
             raise BudgetExceeded
 

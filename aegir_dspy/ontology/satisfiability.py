@@ -20,10 +20,11 @@ from aegir_dspy.ontology.terms import Ontology
 
 __all__ = ["MOST_AXIOMS", "Verdict", "unsatisfiable_classes"]
 
-MOST_AXIOMS = 2_000
+MOST_AXIOMS = 1_000
 """More axioms than this are not looked at: the answer is "unknown"."""
 
 _BUDGET = 40_000
+_MOST_SPARED = 32  # axioms whose need is tested one by one
 _BUILT_IN = ("owl:Thing", "owl:Nothing")
 
 
@@ -37,8 +38,9 @@ class Verdict:
             them where nothing is consistent.
         unknown: named classes for which the budget did not suffice, in order of first use.
         checked: how many named classes the axioms have; 0 means that there was nothing to contradict.
-        culprits: class → indices of axioms that together leave it no members, none of which can be spared;
-            ``owl:Thing`` where nothing is consistent. Of the first few classes only.
+        culprits: class → indices of axioms that together leave it no members; ``owl:Thing`` where nothing
+            is consistent. Of the first few classes only. None of the axioms can be spared, unless there are
+            more than 32 or the budget ran out.
         steps: work done.
     """
 
@@ -170,7 +172,7 @@ class _Problem:
     def _minimal(self, name: str, blame: int) -> tuple[int, ...]:
         """Indices of `blame` without those that can be spared, as far as the budget goes."""
         core = [i for i in range(len(self._axioms)) if blame >> i & 1]
-        for i in list(core):
+        for i in list(core) if len(core) <= _MOST_SPARED else ():
             rest = [j for j in core if j != i]
             try:
                 clauses = self._build(rest)
