@@ -1,0 +1,42 @@
+"""Gate satisfiable: there can be something of every class that the axioms name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aegir_dspy.ontology.satisfiability import unsatisfiable_classes
+from aegir_dspy.verifier.case import Case
+from aegir_dspy.verifier.diagnostic import Diagnostic
+
+__all__ = ["satisfiable"]
+
+
+def satisfiable(case: Case) -> Iterator[Diagnostic]:
+    """Classes that can have no members, with the axioms at fault; "not known in time" is refused too."""
+    if not case.axioms:
+        return
+    verdict = unsatisfiable_classes(case.axioms, case.standard.ontology)
+    entry_of = [i for i, axioms in enumerate(case.entries) for _ in axioms]
+    for name in verdict.unsatisfiable:
+        culprits = sorted({entry_of[i] for i in verdict.culprits.get(name, ())})
+        yield Diagnostic(
+            "satisfiable.empty_class",
+            f"axiom {culprits[0]}" if culprits else f"term {name}",
+            f"expected that something can be a {name}, found that nothing can",
+            tuple(f"axiom {i}" for i in culprits),
+            "leave one of these axioms out" if culprits else "see which axioms on it contradict each other",
+        )
+    if verdict.consistent is False and not verdict.unsatisfiable:
+        yield Diagnostic(
+            "satisfiable.inconsistent",
+            "composition",
+            "expected axioms that can hold at once, found that they cannot",
+        )
+    if verdict.unknown or verdict.consistent is None:
+        yield Diagnostic(
+            "satisfiable.unknown",
+            "composition",
+            f"expected to know if {len(case.axioms)} axioms can hold at once, found no answer in the budget",
+            tuple(verdict.unknown[:5]),
+            "use fewer axioms, or smaller numbers in cardinalities",
+        )
