@@ -1,4 +1,4 @@
-"""Seeded random axioms, about half of whose sets contradict somewhere."""
+"""Seeded random axioms, about half of whose sets contradict somewhere, and random entries of a catalog."""
 
 from __future__ import annotations
 
@@ -26,8 +26,12 @@ from aegir_dspy.ontology.axioms import (
     SubProperty,
     Value,
 )
+from aegir_dspy.ontology.catalog import Catalog, Slot
+from aegir_dspy.ontology.composition import Entry
+from aegir_dspy.ontology.slots import KIND_OF
+from aegir_dspy.ontology.terms import Ontology, Term
 
-__all__ = ["random_axioms"]
+__all__ = ["random_axioms", "random_entries"]
 
 _DATATYPES = (
     *("xsd:integer", "xsd:decimal", "xsd:string", "xsd:boolean", "xsd:dateTime", "xsd:double", "xsd:float"),
@@ -120,3 +124,41 @@ def random_axioms(rng: random.Random) -> list[Axiom]:
     maker = _Maker(rng, individuals=rng.random() < 0.12)
     axioms = [maker.axiom() for _ in range(rng.randint(2, 16))]
     return [*axioms, *(Range(prop, Named("rdfs:Literal")) for prop in maker.data)]
+
+
+def random_entries(rng: random.Random, catalog: Catalog, ontology: Ontology, most: int = 32) -> list[Entry]:
+    """Templates filled by type and bound, from a few classes that are near each other or disjoint."""
+    pool = _pool(rng, ontology)
+    entries: list[Entry] = []
+    for _ in range(rng.randint(1, most)):
+        template = rng.choice(catalog.templates)
+        fillers = [_filler(rng, slot, pool, ontology) for slot in template.slots]
+        if None not in fillers:
+            slots = zip(template.slot_names, fillers, strict=True)
+            entries.append(Entry(template.id, tuple((name, filler or "") for name, filler in slots)))
+    return entries
+
+
+def _pool(rng: random.Random, ontology: Ontology) -> dict[str, list[Term]]:
+    """A few terms of each kind."""
+    kinds: dict[str, list[Term]] = {kind: [] for kind in KIND_OF.values()}
+    for term in ontology:
+        kinds[term.kind].append(term)
+    apart = [term for term in kinds["class"] if term.disjoint]
+    some = rng.choices(apart, k=2) + rng.choices(kinds["class"], k=3)
+    names = {name for term in some for name in (*ontology.ancestors(term.name), *term.disjoint)}
+    pool = {kind: rng.sample(terms, min(5, len(terms))) for kind, terms in kinds.items()}
+    pool["class"] += [term for term in kinds["class"] if term.name in names]
+    for kind in ("object_property", "data_property"):
+        near = [t for t in kinds[kind] if not names.isdisjoint((*t.domain, *t.range))]
+        pool[kind] += rng.sample(near, min(4, len(near)))
+    return pool
+
+
+def _filler(rng: random.Random, slot: Slot, pool: dict[str, list[Term]], ontology: Ontology) -> str | None:
+    """What fills the slot; None where the pool has nothing."""
+    if slot.type == "Integer":
+        low, high = slot.span
+        return str(rng.randint(low, min(high, low + 3)))
+    terms = [t.name for t in pool[KIND_OF[slot.type]] if not slot.bound or ontology.is_a(t.name, slot.bound)]
+    return rng.choice(terms) if terms else None

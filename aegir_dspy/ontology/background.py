@@ -23,7 +23,7 @@ from aegir_dspy.ontology.axioms import (
     SubProperty,
     Value,
 )
-from aegir_dspy.ontology.datatypes import LITERAL
+from aegir_dspy.ontology.datatypes import LITERAL, is_datatype
 from aegir_dspy.ontology.terms import Ontology, Term
 
 __all__ = ["background", "used_names"]
@@ -98,6 +98,8 @@ def background(names: Iterable[str], ontology: Ontology, *, domains: bool = True
 
 def _about(term: Term, found: dict[str, Term], *, domains: bool) -> Iterator[Axiom]:
     """What an ontology says about one term."""
+    if is_datatype(term.name):
+        return  # what it holds is known
     if term.kind in ("class", "datatype"):
         for parent in term.parents:
             yield SubClass(Named(term.name), Named(parent))

@@ -84,6 +84,7 @@ def _spaces() -> tuple[dict[str, int], list[float]]:
         inner = 0
         for name in reversed(chain):
             inner = spaces[name] = spaces.get(name) or inner | cell()
+    spaces["rdf:langString"] = spaces["rdf:PlainLiteral"] & ~spaces["xsd:string"]
     spaces |= {name: cell() for name in _ALONE}
     spaces["xsd:boolean"] = cell(2)
     zero = cell(1)  # the duration of no time is one of months and one of seconds
