@@ -120,13 +120,9 @@ class _Problem:
         plain = {n: k for n, k in names.items() if not is_datatype(n) and n not in datatypes}
         self.classes = tuple(n for n, k in plain.items() if k == "class" and n not in _BUILT_IN)
         self._all = tuple(n for n, k in plain.items() if k.endswith("class") and n not in _BUILT_IN)
-        self._clauses = self._build(range(len(axioms)))
-
-    def _build(self, kept: Sequence[int]) -> Clauses:
-        pairs = [(self._axioms[i], 1 << i) for i in kept] + [(axiom, 0) for axiom in self._behind]
-        clauses = Clauses.of(pairs, self._sorts, self._all, max(self._budget.left, 0))
-        self._budget.spend(clauses.concepts.size)
-        return clauses
+        pairs = [*((axiom, 1 << i) for i, axiom in enumerate(axioms)), *((axiom, 0) for axiom in behind)]
+        self._clauses = Clauses.of(pairs, self._sorts, self._all, max(budget.left, 0))
+        budget.spend(self._clauses.concepts.size)
 
     def verdict(self, explain: int, budget: int) -> Verdict:
         """Test everything."""
@@ -142,7 +138,7 @@ class _Problem:
         """(unsatisfiable class → axioms to blame, undecided classes, whether all is consistent)."""
         number = self._clauses.concepts.atom
         try:
-            blame, seen = self._test(self._clauses, TOP, everything=True)
+            blame, seen = self._test(TOP, everything=True)
         except BudgetExceeded:
             return {}, self.classes, None
         if blame is not None:
@@ -152,7 +148,7 @@ class _Problem:
             if number(name) in seen:
                 continue
             try:
-                blame, more = self._test(self._clauses, number(name))
+                blame, more = self._test(number(name))
             except BudgetExceeded:
                 undecided = tuple(n for n in self.classes[i:] if number(n) not in seen)
                 return blamed, undecided, True
@@ -162,23 +158,26 @@ class _Problem:
         return blamed, (), True
 
     def _test(
-        self, clauses: Clauses, number: int, *, everything: bool = False
+        self, number: int, *, everything: bool = False, without: int = 0
     ) -> tuple[int | None, set[int]]:
         """(None or the axioms to blame, atoms seen to be satisfiable). Individuals only where they bear."""
-        tableau = Tableau(clauses, len(self._axioms), self._budget)
-        blame = tableau.run(number, individuals=everything or clauses.nominals)
+        tableau = Tableau(self._clauses, len(self._axioms), self._budget, without)
+        blame = tableau.run(number, individuals=everything or self._clauses.nominals)
         return blame, tableau.seen if blame is None else set()
 
     def _minimal(self, name: str, blame: int) -> tuple[int, ...]:
         """Indices of `blame` without those that can be spared, as far as the budget goes."""
+        everything = (1 << len(self._axioms)) - 1
+        number = self._clauses.concepts.atom(name)
         core = [i for i in range(len(self._axioms)) if blame >> i & 1]
         for i in list(core) if len(core) <= _MOST_SPARED else ():
-            rest = [j for j in core if j != i]
+            if i not in core:
+                continue
+            without = everything ^ sum(1 << j for j in core if j != i)
             try:
-                clauses = self._build(rest)
-                less, _ = self._test(clauses, clauses.concepts.atom(name), everything=name in _BUILT_IN)
+                less, _ = self._test(number, everything=name in _BUILT_IN, without=without)
             except BudgetExceeded:
                 break
             if less is not None:
-                core = [j for j in rest if less >> j & 1]
+                core = [j for j in core if less >> j & 1]
         return tuple(core)

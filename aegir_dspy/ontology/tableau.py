@@ -94,13 +94,17 @@ class _Node:
 
 
 class Tableau:
-    """One test of satisfiability: `Tableau(clauses, axioms, budget).run(number)`."""
+    """One test of satisfiability: `Tableau(clauses, axioms, budget).run(number, individuals=…)`.
 
-    def __init__(self, clauses: Clauses, axioms: int, budget: Budget) -> None:
+    Axioms of the bits `without` are passed over.
+    """
+
+    def __init__(self, clauses: Clauses, axioms: int, budget: Budget, without: int = 0) -> None:
         self._clauses = clauses
         self._concepts = clauses.concepts
         self._shift = axioms  # bits below are axioms, bits above are choices
         self._budget = budget
+        self._without = without
         self._nodes: list[_Node] = []
         self._dead: dict[int, tuple[int, int]] = {}  # node → (the one it became part of or -1, reasons)
         self._named: dict[str, int] = {}
@@ -136,7 +140,8 @@ class Tableau:
         for name, types in self._clauses.individuals.items() if individuals else ():
             node = self._individual(name)
             for one, reasons in types:
-                self._add(node, one, reasons)
+                if not reasons & self._without:
+                    self._add(node, one, reasons)
         root = self._node(_Node(-1))
         self._add(root, OBJECT, 0)
         self._add(root, number, 0)
@@ -266,6 +271,8 @@ class Tableau:
         """Conclude what a clause says if all that it waits for is there."""
         here = self._nodes[node]
         reasons = clause.reasons
+        if reasons & self._without:
+            return
         for atom in clause.body:
             if atom not in here.label:
                 return
@@ -283,7 +290,7 @@ class Tableau:
             self._set(here.edges, other, {})
         edge = here.edges[other]
         for above, why in self._clauses.above[prop].items():
-            if above in edge:
+            if above in edge or why & self._without:
                 continue
             self._budget.spend()
             self._set(edge, above, reasons | why)
@@ -293,7 +300,8 @@ class Tableau:
                 for clause in self._clauses.by_property.get(above, ()):
                     self._fire(node, clause)
             for number, more in self._clauses.ranges.get(above, ()):
-                self._add(other, number, reasons | why | more)
+                if not more & self._without:
+                    self._add(other, number, reasons | why | more)
             for number, of in list(here.upper.items()):
                 if of == above:
                     filler = self._concepts.counted[number >> 1][2]
