@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Literal
 
 from aegir_dspy.ontology.axioms import (
     NOTHING,
@@ -39,6 +40,9 @@ _DATATYPES = (
     *("xsd:unsignedByte", "xsd:anyURI", "rdfs:Literal", "xsd:nonPositiveInteger", "xsd:hexBinary"),
     *("xsd:language", "xsd:NCName", "xsd:normalizedString", "xsd:dateTimeStamp", "owl:real"),
 )
+
+
+_BOUNDS: tuple[Literal["min", "max", "exactly"], ...] = ("min", "max", "exactly")
 
 
 class _Maker:
@@ -84,15 +88,15 @@ class _Maker:
             return Some(prop, filler)
         if draw < 0.65:
             return Only(prop, filler)
-        bound = self.rng.choice(("min", "max", "exactly"))
-        return Cardinality(bound, prop, self.rng.choice((0, 1, 1, 2, 2, 3)), filler)
+        count = self.rng.choice((0, 1, 1, 2, 2, 3))
+        return Cardinality(self.rng.choice(_BOUNDS), prop, count, filler)
 
     def axiom(self) -> Axiom:
         draw = self.rng.random()
         if self.individuals and draw < 0.2:
             return Instance(self.rng.choice(self.individuals), self.expression(2))
         if draw < 0.6:
-            sub = self.named() if self.rng.random() < 0.8 else self.expression(2)
+            sub = self.named() if self.rng.random() < 0.88 else self.expression(2)
             return SubClass(sub, self.expression(2))
         if draw < 0.7:
             return Equivalent(Named(self.rng.choice(self.classes)), self.expression(2))
@@ -117,12 +121,12 @@ class _Maker:
 
 
 def random_axioms(rng: random.Random) -> list[Axiom]:
-    """A set of 2 to 16 axioms; one in eight speaks of individuals.
+    """A set of 2 to 12 axioms; one in eight speaks of individuals.
 
     A data property that no filler shows to be one has its range said, so that every reader agrees.
     """
     maker = _Maker(rng, individuals=rng.random() < 0.12)
-    axioms = [maker.axiom() for _ in range(rng.randint(2, 16))]
+    axioms = [maker.axiom() for _ in range(rng.randint(2, 12))]
     return [*axioms, *(Range(prop, Named("rdfs:Literal")) for prop in maker.data)]
 
 

@@ -67,7 +67,17 @@ class HermitOracle:
             raise PrerequisiteError("expected Java 11 or later for HermiT, found none; install it")
         folder = Path(found.origin).parent / "hermit"
         path = os.pathsep.join((str(folder), str(folder / "HermiT.jar")))
-        self._command = [java, "-Xmx1g", "-XX:+UseSerialGC", "-cp", path, _MAIN, "-k", "-U"]
+        self._command = [
+            java,
+            "-Xmx1g",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-cp",
+            path,
+            _MAIN,
+            "-k",
+            "-U",
+        ]
         self._seconds = seconds
 
     def check(self, sets: Sequence[Sequence[Axiom]]) -> list[tuple[str, ...] | None]:

@@ -37,7 +37,8 @@ class Verdict:
         unsatisfiable: named classes of the axioms that can have no members, in order of first use; all of
             them where nothing is consistent.
         unknown: named classes for which the budget did not suffice, in order of first use.
-        checked: how many named classes the axioms have; 0 means that there was nothing to contradict.
+        classes: the named classes of the axioms, in order of first use; empty where there was too much to
+            look at.
         culprits: class → indices of axioms that together leave it no members; ``owl:Thing`` where nothing
             is consistent. Of the first few classes only. None of the axioms can be spared, unless there are
             more than 32 or the budget ran out.
@@ -47,7 +48,7 @@ class Verdict:
     consistent: bool | None
     unsatisfiable: tuple[str, ...]
     unknown: tuple[str, ...]
-    checked: int
+    classes: tuple[str, ...]
     culprits: Mapping[str, tuple[int, ...]]
     steps: int
 
@@ -59,7 +60,7 @@ class Verdict:
     @property
     def vacuous(self) -> bool:
         """Whether there was no class to check, so that passing says nothing."""
-        return self.checked == 0
+        return not self.classes
 
 
 def unsatisfiable_classes(
@@ -81,11 +82,11 @@ def unsatisfiable_classes(
     """
     left = Budget(budget)
     if len(axioms) > MOST_AXIOMS:
-        return Verdict(None, (), (), len(axioms), {}, 0)
+        return Verdict(None, (), (), (), {}, 0)
     try:
         problem = _Problem(axioms, ontology, domains, left)
     except BudgetExceeded:
-        return Verdict(None, (), (), len(axioms), {}, budget)
+        return Verdict(None, (), (), (), {}, budget)
     return problem.verdict(explain, budget)
 
 
@@ -132,7 +133,7 @@ class _Problem:
         for name in list(blamed)[:explain]:
             culprits[name] = self._minimal(name, blamed[name])
         steps = budget - max(self._budget.left, 0)
-        return Verdict(consistent, bad, unknown, len(self.classes), culprits, steps)
+        return Verdict(consistent, bad, unknown, self.classes, culprits, steps)
 
     def _test_all(self) -> tuple[dict[str, int], tuple[str, ...], bool | None]:
         """(unsatisfiable class → axioms to blame, undecided classes, whether all is consistent)."""
