@@ -5,7 +5,8 @@ Built in are
 - ``schema`` (the default): ``sotab82``, then technical types beyond it (identifiers, personal data,
   network, file and measurement types);
 - ``sotab82`` and ``sotab32``: the labels of the SOTAB column type benchmarks, on schema.org;
-- ``dbpedia``: classes of the DBpedia ontology.
+- ``dbpedia``: classes of the DBpedia ontology;
+- ``sotab_cpa``: relations of a column to the subject column, the properties of the SOTAB relation benchmark.
 
 How IRIs were given: a label that is a schema.org class or property has that term's IRI. ``X/name``
 has the IRI of the class X, because such cells stand for things of that class; ``X/description`` has
@@ -33,12 +34,15 @@ from typing import Any
 
 from aegir_dspy.errors import VocabularyError
 
-__all__ = ["VOCABULARIES", "Label", "Vocabulary", "load_vocabulary"]
+__all__ = ["RELATION_VOCABULARIES", "VOCABULARIES", "Label", "Vocabulary", "load_vocabulary"]
 
 VOCABULARIES: tuple[str, ...] = ("schema", "sotab82", "sotab32", "dbpedia")
 """The names of the built-in vocabularies."""
 
-_COMPOSED = {"schema": ("sotab82", "technical")}  # the files of a vocabulary that has several
+RELATION_VOCABULARIES: tuple[str, ...] = ("sotab_cpa",)
+"""The names of the built-in vocabularies of relations."""
+
+_COMPOSED = {"schema": ("sotab82", "technical"), "sotab_cpa": ("relations",)}  # the files of a vocabulary that has several
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ def load_vocabulary(name_or_path: str | Path = "schema") -> Vocabulary:
     Raises:
         VocabularyError: the name is unknown, or the file cannot be read or is not a vocabulary.
     """
-    if isinstance(name_or_path, str) and name_or_path in VOCABULARIES:
+    if isinstance(name_or_path, str) and name_or_path in (*VOCABULARIES, *RELATION_VOCABULARIES):
         return _builtin(name_or_path)
     path = Path(name_or_path)
     return Vocabulary(path.stem, _parse(_read(path), str(path), is_json=path.suffix.lower() == ".json"))
