@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -38,7 +37,7 @@ __all__ = [
 MAX_BYTES = 2_000_000
 """Most bytes, or characters, of a JSON text."""
 
-MAX_ITEMS = 20_000
+MAX_ITEMS = 15_000
 """Most entries of all lists and maps of one JSON text together."""
 
 MAX_INDEX = 999_999
@@ -49,9 +48,9 @@ MAX_TEXT = 65_536
 
 _MAX_PROBLEMS = 100
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_MAX_MARKS = 12 * MAX_ITEMS  # braces or commas; nothing within the other limits comes near
+_MAX_MARKS = 5 * MAX_ITEMS  # braces or commas; nothing within the other limits comes near
 
-Path = tuple[str | int, ...]
+Path = tuple[Any, ...]  # (): the whole; (path, key or position): a part of it. Cheap, as most are never shown
 
 
 class Problem(NamedTuple):
@@ -126,8 +125,9 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) == len(pairs):
         return content
+    seen: set[str] = set()
     repeated = _Repeated(content)
-    repeated.twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+    repeated.twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
     return repeated
 
 
@@ -194,8 +194,8 @@ def texts(reader: Reader, value: Any, path: Path) -> Any:
         return ()
     reader.take(len(value), path)
     for key in value:
-        text(reader, key, (*path, key))
-    return tuple((name, text(reader, filler, (*path, name))) for name, filler in value.items())
+        text(reader, key, (path, key))
+    return tuple((name, text(reader, filler, (path, name))) for name, filler in value.items())
 
 
 def list_of(item: Check, most: int = MAX_ITEMS) -> Check:
@@ -209,7 +209,7 @@ def list_of(item: Check, most: int = MAX_ITEMS) -> Check:
             reader.problem(path, "limit", f"at most {most} entries", str(len(value)))
             return ()
         reader.take(len(value), path)
-        return tuple([item(reader, one, (*path, at)) for at, one in enumerate(value)])
+        return tuple([item(reader, one, (path, at)) for at, one in enumerate(value)])
 
     return check
 
@@ -225,17 +225,16 @@ def object_of(
     def check(reader: Reader, value: Any, path: Path) -> Any:
         if not _is_object(reader, value, path):
             return None
-        before = len(reader.problems)
         for key in required:
             if key not in value:
-                reader.problem((*path, key), "missing", f"the key {key!r}", "none")
+                reader.problem((path, key), "missing", f"the key {key!r}", "none")
         found: dict[str, Any] = {}
         for key, one in value.items():
-            if key not in checks:
-                reader.problem((*path, key), "unknown_key", f"the keys {', '.join(checks)}", "another one")
+            if item := checks.get(key):
+                found[key] = item(reader, one, (path, key))
             else:
-                found[key] = checks[key](reader, one, (*path, key))
-        return make(**found) if len(reader.problems) == before else None
+                reader.problem((path, key), "unknown_key", f"the keys {', '.join(checks)}", "another one")
+        return None if reader.problems else make(**found)
 
     return check
 
@@ -246,20 +245,23 @@ def _is_object(reader: Reader, value: Any, path: Path) -> bool:
         reader.problem(path, "type", "an object", _kind(value))
         return False
     if isinstance(value, _Repeated):
-        reader.problem((*path, value.twice), "duplicate_key", "each key once", "it twice")
+        reader.problem((path, value.twice), "duplicate_key", "each key once", "it twice")
         return False
-    if not all(type(key) is str for key in value):
+    if not set(map(type, value)) <= {str}:
         reader.problem(path, "type", "an object with texts as keys", "another key")
         return False
     return True
 
 
 def _place(path: Path) -> str:
-    parts = [
-        f"[{p}]" if isinstance(p, int) else f".{p}" if re.fullmatch(r"\w{1,64}", p) else f"[{p[:64]!a}]"
-        for p in path
-    ]
-    return "$" + "".join(parts)
+    parts: list[str] = []
+    while path:
+        path, part = path
+        if isinstance(part, int):
+            parts.append(f"[{part}]")
+        else:
+            parts.append(f".{part}" if re.fullmatch(r"\w{1,64}", part) else f"[{part[:64]!a}]")
+    return "$" + "".join(reversed(parts))
 
 
 def _kind(value: object) -> str:
