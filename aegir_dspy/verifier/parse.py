@@ -1,4 +1,4 @@
-"""Gate parse: a text is the JSON of a composition, and of a size that can be judged."""
+"""Gate parse: what is to be judged is a composition, and of a size that can be judged."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from aegir_dspy.ontology.composition import Composition
-from aegir_dspy.ontology.composition_json import parse_composition
+from aegir_dspy.ontology.composition_json import MAX_AXIOMS, MAX_BYTES, MAX_ITEMS, parse_composition
 from aegir_dspy.verifier.diagnostic import Diagnostic
 
-__all__ = ["MOST_AXIOMS", "MOST_COLUMNS", "MOST_TEXT", "Unread", "read"]
-
-MOST_TEXT = 16_000_000
-"""Characters of a composition's JSON."""
-MOST_AXIOMS = 2_000
-MOST_COLUMNS = 50_000
-_MOST_REASONS = 32
+__all__ = ["Unread", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,75 +20,75 @@ class Unread:
     Attributes:
         text: what was to be read.
         diagnostics: why it cannot be read.
-        read: the share of the text before the first place that is no JSON; 1 when all of it is JSON.
+        share: the part of the text before the first place that is no JSON; 1 when all of it is JSON.
     """
 
     text: str
     diagnostics: tuple[Diagnostic, ...]
-    read: float = 1.0
+    share: float = 1.0
 
 
-def read(composition: Composition | str | bytes | dict[str, Any]) -> Composition | Unread:
-    """The composition, or why there is none."""
-    if isinstance(composition, Composition):
-        return _sized(composition)
-    if isinstance(composition, str | bytes):
-        return _of_text(composition)
-    return _of_json(composition, _text(composition))
+def read(content: Composition | str | bytes | dict[str, Any]) -> Composition | Unread:
+    """The composition, or why there is none.
+
+    A `Composition` is taken as it is, within the limits that its JSON would have.
+    """
+    if isinstance(content, Composition):
+        return _sized(content)
+    composition, problems = parse_composition(content)
+    if composition is not None:
+        return composition
+    reasons = tuple(
+        Diagnostic(f"parse.{one.code}", one.path, one.message, (), _HINTS.get(one.code, ""))
+        for one in problems
+    )
+    text = _text(content)
+    return Unread(text, reasons, _share(text) if any(one.code == "syntax" for one in problems) else 1.0)
 
 
-def _of_text(content: str | bytes) -> Composition | Unread:
-    if len(content) > MOST_TEXT:
-        message = f"expected at most {MOST_TEXT} characters, found {len(content)}"
-        return Unread(f"{len(content)}", (Diagnostic("parse.too_large", "composition", message),))
-    text = content if isinstance(content, str) else content.decode("utf-8", "surrogateescape")
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError as error:
-        where, share = f"line {error.lineno}, column {error.colno}", error.pos / max(1, len(text))
-        return _no_json(text, where, error.msg, share)
-    except RecursionError:
-        return _no_json(text, "composition", "nesting that is too deep")
-    except ValueError as error:  # a number of too many digits
-        return _no_json(text, "composition", str(error).splitlines()[0])
-    return _of_json(found, text)
-
-
-def _no_json(text: str, where: str, found: str, share: float = 0.0) -> Unread:
-    message = f"expected the JSON of a composition, found: {found[:120]}"
-    reason = Diagnostic("parse.json", where, message, (), "answer with one JSON object and nothing around it")
-    return Unread(text, (reason,), share)
-
-
-def _of_json(content: Any, text: str) -> Composition | Unread:
-    found = parse_composition(content)
-    if isinstance(found, Composition):
-        return _sized(found)
-    reasons = [Diagnostic("parse.form", one.path, one.message) for one in found[:_MOST_REASONS]]
-    if len(found) > len(reasons):
-        message = f"expected none, found {len(found) - len(reasons)} more problems"
-        reasons.append(Diagnostic("parse.more", "composition", message))
-    return Unread(text, tuple(reasons))
+_HINTS = {
+    "syntax": "answer with one JSON object and nothing around it",
+    "missing": "add the key",
+    "unknown_key": "leave the key out",
+    "size": "split the tables up",
+    "limit": "split the tables up",
+}
 
 
 def _sized(composition: Composition) -> Composition | Unread:
-    columns = sum(len(types.columns) for types in composition.tables)
-    for what, found, most in (
-        ("axiom", len(composition.axioms), MOST_AXIOMS),
-        ("column", columns, MOST_COLUMNS),
-        ("term", len(composition.terms), MOST_AXIOMS),
-        ("element", len(composition.elements), MOST_AXIOMS),
+    lists = (composition.tables, composition.elements, composition.terms, composition.axioms)
+    total = sum(map(len, lists))
+    total += sum(len(types.columns) + len(types.relations) for types in composition.tables)
+    total += sum(len(element.members) for element in composition.elements)
+    total += sum(len(entry.slots) for entry in composition.axioms)
+    for found, most, what in (
+        (total, MAX_ITEMS, "entries in all lists"),
+        (len(composition.axioms), MAX_AXIOMS, "axioms"),
     ):
         if found > most:
-            message = f"expected at most {most} {what}s, found {found}"
-            reason = Diagnostic("parse.too_large", f"{what} {most}", message, (), "split the tables up")
+            message = f"expected at most {most} {what}, found {found}"
+            reason = Diagnostic("parse.limit", f"$.axioms[{most}]", message, (), _HINTS["limit"])
             return Unread(ascii(composition), (reason,))
     return composition
 
 
 def _text(content: Any) -> str:
-    """Something to hash an object by that is not the text of a composition."""
+    """What was to be read, as a text to hash."""
+    if isinstance(content, str | bytes):
+        cut = content[:MAX_BYTES]
+        return cut if isinstance(cut, str) else cut.decode("latin-1")
     try:
         return json.dumps(content)
     except (TypeError, ValueError, RecursionError):
         return f"<{type(content).__name__}>"
+
+
+def _share(text: str) -> float:
+    """How far a text is JSON."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return error.pos / (len(text) + 1)
+    except (ValueError, RecursionError):
+        return 0.0
+    return 1.0

@@ -146,7 +146,7 @@ class Verifier:
             gates=tuple(GateResult(name, False) for name in self.profile.gates),
             components={},
             diagnostics=tuple(sorted(unread.diagnostics)),
-            shaped=shaped_unread(unread.read, len(unread.diagnostics)),
+            shaped=shaped_unread(unread.share, len(unread.diagnostics)),
             verifier=self.identity,
             inputs=inputs,
         )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 from aegir_dspy.ontology.composition import TableTypes
+from aegir_dspy.ontology.composition_schema import OWN_NAME
 from aegir_dspy.ontology.slots import KIND_OF
 from aegir_dspy.verifier.case import Case
 from aegir_dspy.verifier.diagnostic import Diagnostic
 
 __all__ = ["vocabulary"]
 
+_OWN = re.compile(OWN_NAME)
 _CUT = 80
 
 
@@ -48,12 +51,12 @@ def _sources(case: Case) -> Iterator[Diagnostic]:
 
 def _own_terms(case: Case) -> Iterator[Diagnostic]:
     for term in case.composition.terms:
-        if not term.name.startswith(":") or len(term.name) < 2:
+        if not _OWN.fullmatch(term.name):
             yield Diagnostic(
                 "vocabulary.own_name",
                 f"term {term.name[:_CUT]}",
                 f"expected a name of the composition's own, as ':Order', found {term.name[:_CUT]!r}",
-                suggestion="begin it with a colon",
+                suggestion="a colon, then letters, digits, - and _",
             )
         if term.kind not in KIND_OF.values():
             kinds = ", ".join(KIND_OF.values())
