@@ -128,7 +128,10 @@ def _main(arguments: Sequence[str]) -> int:
         return 2
     default = Path(__file__).parents[1] / "assets" / "shapes.json"
     path = Path(arguments[1]) if len(arguments) > 1 else default
-    lines = [f'  {json.dumps(label)}: {json.dumps(row, separators=(",", ":"))}' for label, row in content["labels"].items()]
+    lines = [
+        f"  {json.dumps(label)}: {json.dumps(row, separators=(',', ':'))}"
+        for label, row in content["labels"].items()
+    ]
     head = {key: value for key, value in content.items() if key != "labels"}
     text = json.dumps(head, indent=1)[:-2] + ',\n "labels": {\n' + ",\n".join(lines) + "\n }\n}\n"
     path.write_text(text, encoding="utf-8")

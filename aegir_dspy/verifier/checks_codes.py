@@ -165,11 +165,30 @@ _TAX = (
     "gb.vat", "ie.pps", "tr.vkn", "jp.cn",
 )  # fmt: skip
 
-_HASH = re.compile(r"(?:0x)?(?=[0-9a-f]*\d)(?:(?=[0-9]*[a-f])[0-9a-f]{7,8}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})|(?:sha(?:1|256|512)|md5)[:\-][0-9a-f]{7,128}", re.IGNORECASE)  # fmt: skip  # noqa: E501
-_PASSWORD = re.compile(r"\$(?:2[abxy]?|5|6|1|y|argon2[a-z]{1,2}|scrypt|pbkdf2[a-z0-9-]*)\$[^\s]{16,200}|(?:pbkdf2|bcrypt|argon2|scrypt|sha1|md5)[a-z0-9_]*\$[^\s]{10,220}|\{S?SHA\d*\}[A-Za-z0-9+/=]{20,200}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}", re.IGNORECASE)  # fmt: skip  # noqa: E501
-_UUID = re.compile(r"(?:urn:uuid:|\{)?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?", re.IGNORECASE)  # fmt: skip  # noqa: E501
-_TRACKING = r"1Z[0-9A-Z]{16}|[A-Z]{2}\d{9}[A-Z]{2}|JJ?D\d{16,20}|(?:00)?\d{18}|\d{10,15}|\d{20,34}|[A-Z]{1,4}\d{8,20}[A-Z]{0,2}"
-_ORDER = r"#?[A-Z]{1,6}[-_/#. ]?(?:\d{2,4}[-_/])?\d{2,14}(?:[-_/][A-Z0-9]{1,6})?|\d{3}-\d{7}-\d{7}|#?\d{4,14}|\d{2,4}[-/]\d{2,8}(?:[-/]\d{1,8})?"
+_HASH = re.compile(
+    r"(?:0x)?(?=[0-9a-f]*\d)(?:(?=[0-9]*[a-f])[0-9a-f]{7,8}|[0-9a-f]{32}|[0-9a-f]{40}"
+    r"|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})|(?:sha(?:1|256|512)"
+    r"|md5)[:\-][0-9a-f]{7,128}",
+    re.IGNORECASE,
+)
+_PASSWORD = re.compile(
+    r"\$(?:2[abxy]?|5|6|1|y|argon2[a-z]{1,2}|scrypt|pbkdf2[a-z0-9-]*)\$[^\s]{16,200}"
+    r"|(?:pbkdf2|bcrypt|argon2|scrypt|sha1|md5)[a-z0-9_]*\$[^\s]{10,220}"
+    r"|\{S?SHA\d*\}[A-Za-z0-9+/=]{20,200}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}"
+    r"|[0-9a-f]{128}",
+    re.IGNORECASE,
+)
+_UUID = re.compile(
+    r"(?:urn:uuid:|\{)?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?", re.IGNORECASE
+)
+_TRACKING = (
+    r"1Z[0-9A-Z]{16}|[A-Z]{2}\d{9}[A-Z]{2}|JJ?D\d{16,20}|(?:00)?\d{18}|\d{10,15}|\d{20,34}"
+    r"|[A-Z]{1,4}\d{8,20}[A-Z]{0,2}"
+)
+_ORDER = (
+    r"#?[A-Z]{1,6}[-_/#. ]?(?:\d{2,4}[-_/])?\d{2,14}(?:[-_/][A-Z0-9]{1,6})?"
+    r"|\d{3}-\d{7}-\d{7}|#?\d{4,14}|\d{2,4}[-/]\d{2,8}(?:[-/]\d{1,8})?"
+)
 _PLATE = r"(?=.*\d)(?=.*[A-Z])[A-ZÄÖÜ0-9]{1,4}[ -]?[A-Z0-9]{1,4}[ -]?[A-Z0-9]{1,4}[HE]?"
 
 CODES: Mapping[str, Check] = MappingProxyType(

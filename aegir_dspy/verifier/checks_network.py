@@ -34,7 +34,10 @@ def _ip(text: str) -> bool:
     return True
 
 
-_EMAIL = re.compile(r"(?:mailto:)?[^\s@<>\"(),;:]{1,64}@(?:[a-z0-9\u00a1-\uffff-]{1,63}\.)+[a-z\u00a1-\uffff-]{2,24}", re.IGNORECASE)  # fmt: skip  # noqa: E501
+_EMAIL = re.compile(
+    r"(?:mailto:)?[^\s@<>\"(),;:]{1,64}@(?:[a-z0-9\u00a1-\uffff-]{1,63}\.)+[a-z\u00a1-\uffff-]{2,24}",
+    re.IGNORECASE,
+)
 
 
 def _email(text: str) -> bool:
@@ -50,12 +53,23 @@ def _domain(text: str) -> bool:
 
 
 _HOST = r"(?:[a-z0-9\u00a1-\uffff_](?:[a-z0-9\u00a1-\uffff_-]{0,61}[a-z0-9\u00a1-\uffff])?)"
-_URL = re.compile(rf"(?:(?:https?|ftps?|s3|wss?)://|//|www\.)(?:[^\s/@]{{1,80}}@)?{_HOST}(?:\.{_HOST}){{0,8}}(?::\d{{1,5}})?(?:[/?#]\S*)?", re.IGNORECASE)  # fmt: skip  # noqa: E501
-_IMAGE = re.compile(r"\S{1,256}?(?:\.(?:jpe?g|png|gif|webp|svg|bmp|tiff?|avif|ico)\b\S*|/(?:images?|img|photos?|media|uploads?|thumbs?)/\S*)", re.IGNORECASE)  # fmt: skip  # noqa: E501
+_URL = re.compile(
+    rf"(?:(?:https?|ftps?|s3|wss?)://|//"
+    rf"|www\.)(?:[^\s/@]{{1,80}}@)?{_HOST}(?:\.{_HOST}){{0,8}}(?::\d{{1,5}})?(?:[/?#]\S*)?",
+    re.IGNORECASE,
+)
+_IMAGE = re.compile(
+    r"\S{1,256}?(?:\.(?:jpe?g|png|gif|webp|svg|bmp|tiff?|avif|ico)\b\S*|/(?:images?|img"
+    r"|photos?|media|uploads?|thumbs?)/\S*)",
+    re.IGNORECASE,
+)
 
 
 def _url(text: str) -> bool:
-    return _URL.fullmatch(text.split("; ")[0].strip().replace(" ", "%20")) is not None and text.count(" ") < 4
+    return (
+        _URL.fullmatch(text.split("; ", maxsplit=1)[0].strip().replace(" ", "%20")) is not None
+        and text.count(" ") < 4
+    )
 
 
 def _hostname(text: str) -> bool:
@@ -65,7 +79,11 @@ def _hostname(text: str) -> bool:
     return "." not in text or _domain(text)
 
 
-_HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9_-]{1,63}){1,8}\.?|(?=.*[\d-])[a-z][a-z0-9]{0,14}(?:-[a-z0-9]{1,15}){0,4}|localhost", re.IGNORECASE)  # fmt: skip  # noqa: E501
+_HOST_NAME = re.compile(
+    r"[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9_-]{1,63}){1,8}\.?"
+    r"|(?=.*[\d-])[a-z][a-z0-9]{0,14}(?:-[a-z0-9]{1,15}){0,4}|localhost",
+    re.IGNORECASE,
+)
 
 
 def _json(text: str) -> bool:
@@ -105,14 +123,47 @@ def _port(text: str) -> bool:
 
 
 _EXTENSION = r"\.[a-z][a-z0-9]{0,7}(?:\.(?:gz|bz2|zip|xz))?"
-_PATH = r"(?:[a-z]:[\\/]|\\\\|(?:s3|gs|hdfs|file|abfss?|dbfs):/{1,3}|~?/|\.{1,2}/)[^\n<>|\"*?]{0,250}|(?:[\w.-]{1,64}[\\/]){1,20}[\w.-]{1,80}"
+_PATH = (
+    r"(?:[a-z]:[\\/]|\\\\|(?:s3|gs|hdfs|file|abfss?|dbfs):/{1,3}|~?/"
+    r"|\.{1,2}/)[^\n<>|\"*?]{0,250}|(?:[\w.-]{1,64}[\\/]){1,20}[\w.-]{1,80}"
+)
 _SEMVER = r"v?\d{1,6}(?:\.\d{1,8}){1,4}(?:[-+._]?[a-z][0-9a-z.+-]{0,40}|[-+][0-9a-z.+-]{1,40})?"
-_AGENT = r"(?:mozilla|opera|dalvik|curl|wget|python-requests|okhttp|postman\w*|go-http-client|java|apache-httpclient|\w{2,30}bot|safari|chrome)/[\w.]+.{0,250}|[\w.-]{2,40}/\d[\w.]{0,20}(?: \([^()]{1,120}\))?(?: [\w.-]{2,30}/[\w.]{1,20})*"
-_MIME = r"(?:application|audio|font|image|message|model|multipart|text|video)/[\w.+-]{1,80}(?:; ?[\w-]{1,30}=[^\s;]{1,60})*"
+_AGENT = (
+    r"(?:mozilla|opera|dalvik|curl|wget|python-requests|okhttp|postman\w*|go-http-client"
+    r"|java|apache-httpclient|\w{2,30}bot|safari|chrome)/[\w.]+.{0,250}"
+    r"|[\w.-]{2,40}/\d[\w.]{0,20}(?: \([^()]{1,120}\))?(?: [\w.-]{2,30}/[\w.]{1,20})*"
+)
+_MIME = (
+    r"(?:application|audio|font|image|message|model|multipart|text"
+    r"|video)/[\w.+-]{1,80}(?:; ?[\w-]{1,30}=[^\s;]{1,60})*"
+)
 _METHOD = r"GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PROPFIND"
-_LEVEL = r"\[?(?:trace|debug|fine|info|informational|notice|warn|warning|error|err|severe|fatal|critical|crit|alert|emergency|emerg|[diwef])\]?"
-_OS = r"(?:windows|win\d|ubuntu|debian|linux|centos|red ?hat|rhel|fedora|mac ?os|os ?x|ios|ipados|android|freebsd|solaris|aix|suse|sles|alpine|arch|chrome ?os|amazon linux|rocky|alma|oracle linux|macintosh).{0,60}"
+_LEVEL = (
+    r"\[?(?:trace|debug|fine|info|informational|notice|warn|warning|error|err|severe|fatal"
+    r"|critical|crit|alert|emergency|emerg|[diwef])\]?"
+)
+_OS = (
+    r"(?:windows|win\d|ubuntu|debian|linux|centos|red ?hat|rhel|fedora|mac ?os|os ?x|ios"
+    r"|ipados|android|freebsd|solaris|aix|suse|sles|alpine|arch|chrome ?os|amazon linux"
+    r"|rocky|alma|oracle linux|macintosh).{0,60}"
+)
 _SIZE = r"\d{1,12}(?:[.,]\d{1,6})?(?: ?(?:[kmgtp]i?)?(?:b|bytes?|o|octets?)| ?[kmgtp])|\d{1,15}"
+
+_FILE_PATH = re.compile(_PATH, re.IGNORECASE)
+_ZONE = re.compile(
+    r"(?:UTC|GMT)?(?: ?[+-]\d{1,2}(?::?\d{2})?)|UTC|GMT|Z|[ECMPA][SD]?T|CES?T|WES?T|EES?T"
+    r"|BST|IST|JST|KST|MSK|AES?[DT]T?|HKT|SGT|[A-Z][A-Za-z. ]{1,30} (?:Standard"
+    r"|Daylight) Time|[A-Z][a-z]{3,12} Time \([^()]{2,30}\)"
+)
+_REGION = re.compile(
+    r"(?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific"
+    r"|Etc|US)/[A-Za-z0-9_+/-]{2,40}"
+)
+
+
+def _timezone(text: str) -> bool:
+    return _ZONE.fullmatch(text) is not None or _REGION.fullmatch(text) is not None
+
 
 NETWORK: Mapping[str, Check] = MappingProxyType(
     {
@@ -136,16 +187,8 @@ NETWORK: Mapping[str, Check] = MappingProxyType(
         "log_level": _pattern(_LEVEL),
         "operating_system": _pattern(_OS),
         "username": _pattern(r"@?(?=.*[a-z])[a-z0-9][a-z0-9._-]{1,38}"),
-        "timezone": lambda text: _timezone(text),
+        "timezone": _timezone,
         "epoch": _pattern(r"1[0-9]{9}(?:\d{3}|\d{6}|\d{9})?(?:\.\d{1,9})?"),
     }
 )
 """Name → check."""
-
-_FILE_PATH = re.compile(_PATH, re.IGNORECASE)
-_ZONE = re.compile(r"(?:UTC|GMT)?(?: ?[+-]\d{1,2}(?::?\d{2})?)|UTC|GMT|Z|[ECMPA][SD]?T|CES?T|WES?T|EES?T|BST|IST|JST|KST|MSK|AES?[DT]T?|HKT|SGT|[A-Z][A-Za-z. ]{1,30} (?:Standard|Daylight) Time|[A-Z][a-z]{3,12} Time \([^()]{2,30}\)")  # fmt: skip  # noqa: E501
-_REGION = re.compile(r"(?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific|Etc|US)/[A-Za-z0-9_+/-]{2,40}")  # fmt: skip  # noqa: E501
-
-
-def _timezone(text: str) -> bool:
-    return _ZONE.fullmatch(text) is not None or _REGION.fullmatch(text) is not None

@@ -50,19 +50,29 @@ def _plain(digits: str) -> str:
     return digits.replace(".", "") if points > 1 else digits.replace(",", "")
 
 
-_SYMBOL = r"(?:[$€£¥₹₽₺₩₪฿₫₦₱₴¢]|US\$|C\$|A\$|R\$|HK\$|S\$|kr\.?|zł|Kč|Ft|lei|Rs\.?|руб\.?|р\.?|CHF|SEK|NOK|DKK|RM|Rp\.?|[A-Z]{3})"
-_PRICED = re.compile(rf"(?:(?:from|ab|from:|now|only|à partir de|ca\.?|~) ?)?(?:{_SYMBOL} ?)?[-+]?(?:{_NUMBER})(?:,-|,–|\.-)?[kKmM]? ?(?:{_SYMBOL})?(?: ?(?:/|per|pro|par|a|an) ?[^\W\d_]{{1,12}})?", re.IGNORECASE)  # fmt: skip  # noqa: E501
-_RANGE = re.compile(rf"({_SYMBOL}? ?(?:{_NUMBER}) ?{_SYMBOL}?[kK]?) ?(?:-|–|—|~|to|bis|à|and) ?({_SYMBOL}? ?(?:{_NUMBER}) ?{_SYMBOL}?[kK]?)(?: ?(?:/|per|pro|a) ?[^\W\d_]{{1,12}})?", re.IGNORECASE)  # fmt: skip  # noqa: E501
-_DOLLARS = re.compile(r"[$€£¥₹₺]{1,5}(?: ?[-–/] ?[$€£¥₹₺]{1,5})?")
-_LEVELS = frozenset(
-    "cheap moderate expensive inexpensive budget low medium high free mid range varies".split()
+_SYMBOL = (
+    r"(?:[$€£¥₹₽₺₩₪฿₫₦₱₴¢]|US\$|C\$|A\$|R\$|HK\$|S\$|kr\.?|zł|Kč|Ft|lei|Rs\.?|руб\.?|р\.?"
+    r"|CHF|SEK|NOK|DKK|RM|Rp\.?|[A-Z]{3})"
 )
+_PRICED = re.compile(
+    rf"(?:(?:from|ab|from:|now|only|à partir de|ca\.?"
+    rf"|~) ?)?(?:{_SYMBOL} ?)?[-+]?(?:{_NUMBER})(?:,-|,–"
+    rf"|\.-)?[kKmM]? ?(?:{_SYMBOL})?(?: ?(?:/|per|pro|par|a|an) ?[^\W\d_]{{1,12}})?",
+    re.IGNORECASE,
+)
+_RANGE = re.compile(
+    rf"({_SYMBOL}? ?(?:{_NUMBER}) ?{_SYMBOL}?[kK]?) ?(?:-|–|—|~|to|bis|à"
+    rf"|and) ?({_SYMBOL}? ?(?:{_NUMBER}) ?{_SYMBOL}?[kK]?)(?: ?(?:/|per|pro"
+    rf"|a) ?[^\W\d_]{{1,12}})?",
+    re.IGNORECASE,
+)
+_DOLLARS = re.compile(r"[$€£¥₹₺]{1,5}(?: ?[-–/] ?[$€£¥₹₺]{1,5})?")
 
 
 def _price(text: str) -> bool:
     if len(text) > 48 or not any(c.isdecimal() for c in text):
         return folded(text) in {"free", "kostenlos", "gratis", "gratuit"}
-    return _PRICED.fullmatch(text) is not None and number(text) is not None or _money(text)
+    return (_PRICED.fullmatch(text) is not None and number(text) is not None) or _money(text)
 
 
 def _money(text: str) -> bool:
@@ -81,19 +91,23 @@ def _price_range(text: str) -> bool:
     if _DOLLARS.fullmatch(text) or _RANGE.fullmatch(text):
         return True
     words = folded(text).split()
-    return 0 < len(words) <= 3 and all(word in _LEVELS for word in words)
+    return 0 < len(words) <= 3 and all(word in lexicon("price_levels") for word in words)
 
 
-_MEASURE = re.compile(rf"(?:[^\W\d_]{{2,14}}: ?)?[-+]?(?:{_NUMBER}) ?(?:-|–|x|×)? ?(?:{_NUMBER})? ?(?:[x×] ?(?:{_NUMBER}))? ?([^\W\d_]{{1,14}}|['′\"″])[.²³]?\.?(?: ?\(.{{1,40}}\))?", re.IGNORECASE)  # fmt: skip  # noqa: E501
+_MEASURE = re.compile(
+    rf"(?:[^\W\d_]{{2,14}}: ?)?[-+]?(?:{_NUMBER}) ?(?:-|–|x"
+    rf"|×)? ?(?:{_NUMBER})? ?(?:[x×] ?(?:{_NUMBER}))? ?([^\W\d_]{{1,14}}"
+    rf"|['′\"″])[.²³]?\.?(?: ?\(.{{1,40}}\))?",
+    re.IGNORECASE,
+)
 
 
 def _measured(units: str) -> Check:
-    """A number with one of the units."""
-    known = frozenset(units.split())
+    """A number with a unit of the list."""
 
     def check(text: str) -> bool:
         match = _MEASURE.fullmatch(text) if len(text) <= 64 else None
-        return match is not None and match[1].lower() in known
+        return match is not None and match[1].lower() in lexicon(units)
 
     return check
 
@@ -120,10 +134,17 @@ def _between(low: float, high: float, *, decimals: int = 0) -> Check:
     return check
 
 
-_DEGREES = r"[-+]?\d{1,3}(?:[.,]\d{1,15})? ?°?(?: ?\d{1,2}(?:\.\d{1,6})? ?['′’](?: ?\d{1,2}(?:\.\d{1,6})? ?(?:''|[\"″”]))?)? ?"
+_DEGREES = (
+    r"[-+]?\d{1,3}(?:[.,]\d{1,15})? ?°?(?: ?\d{1,2}(?:\.\d{1,6})? ?['′’](?: ?\d{1,2}(?:\.\d{1,6})? ?(?:''"
+    r"|[\"″”]))?)? ?"
+)
 _LATITUDE = re.compile(rf"{_DEGREES}[NS]|[NS] ?{_DEGREES}", re.IGNORECASE)
 _LONGITUDE = re.compile(rf"{_DEGREES}[EWO]|[EWO] ?{_DEGREES}", re.IGNORECASE)
-_PAIR = re.compile(r"(?:POINT ?)?\(?([-+]?\d{1,3}(?:\.\d{1,18})?)°?(?: ?[NS])?[,; ] ?([-+]?\d{1,3}(?:\.\d{1,18})?)°?(?: ?[EW])?\)?", re.IGNORECASE)  # fmt: skip  # noqa: E501
+_PAIR = re.compile(
+    r"(?:POINT ?)?\(?([-+]?\d{1,3}(?:\.\d{1,18})?)°?(?: ?[NS])?[,; ] ?"
+    r"([-+]?\d{1,3}(?:\.\d{1,18})?)°?(?: ?[EW])?\)?",
+    re.IGNORECASE,
+)
 
 
 def _globe(limit: float, worded: re.Pattern[str]) -> Check:
@@ -146,13 +167,10 @@ def _pair(text: str) -> bool:
 
 
 _latitude, _longitude = _globe(90, _LATITUDE), _globe(180, _LONGITUDE)
-_CLASSIFIED = frozenset(
-    "g pg r nr nc ur m pg-13 nc-17 tv-y tv-y7 tv-g tv-pg tv-14 tv-ma unrated u ua a 12a".split()
-)
-_STARS = re.compile(r"(?:\d{1,2}(?:[.,]\d{1,2})?) ?(?:(?:/|out of|of|von|sur|de) ?\d{1,3}|stars?|sterne?|★+|%)?|★{1,5}☆{0,5}|not (?:yet )?rated|fsk ?\d{1,2}|\d{1,2}\+", re.IGNORECASE)  # fmt: skip  # noqa: E501
-_GRAM = "g gr gram grams mg mcg µg ug kg kgs kilo kilos lb lbs pound pounds oz ounce ounces t ton tons tonne grm grams gramm gramme grammes"
-_LENGTH = (
-    "mm cm m km in inch inches ft foot feet yd yard yards mi mile miles meter meters metre metres ' \" ′ ″"
+_STARS = re.compile(
+    r"(?:\d{1,2}(?:[.,]\d{1,2})?) ?(?:(?:/|out of|of|von|sur|de) ?\d{1,3}|stars?|sterne?"
+    r"|★+|%)?|★{1,5}☆{0,5}|not (?:yet )?rated|fsk ?\d{1,2}|\d{1,2}\+",
+    re.IGNORECASE,
 )
 
 NUMBERS: Mapping[str, Check] = MappingProxyType(
@@ -168,11 +186,9 @@ NUMBERS: Mapping[str, Check] = MappingProxyType(
         "money": _money,
         "price_range": _price_range,
         "quantity": _quantity,
-        "mass": _measured(_GRAM),
-        "distance": _measured(_LENGTH),
-        "energy": _measured(
-            "kcal cal kj j calories calorie kilojoules joule joules kcals calorías kalorien wh kwh"
-        ),
+        "mass": _measured("mass_units"),
+        "distance": _measured("length_units"),
+        "energy": _measured("energy_units"),
         "temperature": _pattern(
             rf"[-+−]?(?:{_NUMBER}) ?(?:°|º|deg(?:rees)?)? ?(?:[CFK]|celsius|fahrenheit)?"
         ),
@@ -182,7 +198,7 @@ NUMBERS: Mapping[str, Check] = MappingProxyType(
         "longitude": _longitude,
         "coordinate": _coordinate,
         "rating": lambda text: (
-            len(text) <= 24 and (text.lower() in _CLASSIFIED or bool(_STARS.fullmatch(text)))
+            len(text) <= 24 and (text.lower() in lexicon("age_ratings") or bool(_STARS.fullmatch(text)))
         ),
         "age": _pattern(r"(?:1[0-2]\d|[1-9]?\d)(?:\.0)?(?: ?(?:y(?:ears?|rs?|o)?(?: old)?|jahre|ans|años))?"),
         "dimensions": _pattern(rf"(?:{_NUMBER}) ?[^\W\d_]{{0,4}} ?[x×*] ?(?:{_NUMBER}).{{0,30}}"),

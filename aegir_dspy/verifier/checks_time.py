@@ -15,8 +15,16 @@ Check = Callable[[str], bool]
 
 _NUMERIC = re.compile(r"(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})\.?")
 _PLAIN = re.compile(r"(?:1[89]|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
-_WORDED = re.compile(r"(?=(?:.*\d){1,8})[^\W\d_]{0,14}\.?,? ?(?:\d{1,4}(?:st|nd|rd|th|\.|º)?,?[ -]?)?(?:de |of )?(?:[^\W\d_]{3,14}\.?,?)[ -]?(?:de |del )?(?:\d{1,2}(?:st|nd|rd|th)?,?[ -]?)?'?(?:\d{2,4})?", re.IGNORECASE)  # fmt: skip  # noqa: E501
-_CLOCK = r"(?:2[0-4]|[01]?\d)[:.h][0-5]\d(?:[:.][0-5]\d(?:[.,]\d{1,9})?)?(?: ?[ap]\.?m\.?)?|(?:1[0-2]|0?[1-9]) ?[ap]\.?m\.?"
+_WORDED = re.compile(
+    r"(?=(?:.*\d){1,8})[^\W\d_]{0,14}\.?,? ?(?:\d{1,4}(?:st|nd|rd|th|\.|º)?,?[ -]?)?(?:de "
+    r"|of )?(?:[^\W\d_]{3,14}\.?,?)[ -]?(?:de |del )?(?:\d{1,2}(?:st|nd|rd"
+    r"|th)?,?[ -]?)?'?(?:\d{2,4})?",
+    re.IGNORECASE,
+)
+_CLOCK = (
+    r"(?:2[0-4]|[01]?\d)[:.h][0-5]\d(?:[:.][0-5]\d(?:[.,]\d{1,9})?)?(?: ?[ap]\.?m\.?)?"
+    r"|(?:1[0-2]|0?[1-9]) ?[ap]\.?m\.?"
+)
 _ZONE = r"(?: ?(?:Z|UTC|GMT|[A-Z]{2,4}T|\(?(?:UTC|GMT)?[+-]\d{1,2}(?::?\d{2})?(?::\d{2})?\)?))?"
 _TIME = re.compile(rf"T?(?:{_CLOCK}){_ZONE}", re.IGNORECASE)
 _SPLIT_TIME = re.compile(rf"(.{{6,40}}?)(?:[T ]|, | at | - | um )((?:{_CLOCK}){_ZONE})", re.IGNORECASE)
@@ -38,11 +46,11 @@ def _numeric_date(text: str) -> bool:
         return False
     first, middle, last = int(match[1]), int(match[3]), int(match[4])
     if len(match[1]) == 4:
-        return 1000 <= first and _real(first, middle, last)
+        return first >= 1000 and _real(first, middle, last)
     if len(match[4]) not in (2, 4) or len(match[1]) > 2:
         return False
     year = last if len(match[4]) == 4 else 2000 + last
-    return 1000 <= year and (_real(year, middle, first) or _real(year, first, middle))
+    return year >= 1000 and (_real(year, middle, first) or _real(year, first, middle))
 
 
 def _date(text: str) -> bool:
@@ -86,18 +94,17 @@ def _times(text: str) -> bool:
     return len(parts) <= 40 and len(parts) > 1 and all(_TIME.fullmatch(part) for part in parts)
 
 
-_ISO_DURATION = re.compile(r"-?P(?!$)(?=.*\d)(?:T?-?\d{1,9}(?:[.,]\d{1,9})?[YMWDHS]){0,8}(?:T0?[HMS0-9.]{0,8})?", re.IGNORECASE)  # fmt: skip  # noqa: E501
-_ODD_DURATION = re.compile(r"P[A-Z0-9:.-]{1,24}")
-_AMOUNTS = re.compile(r"(?:(?:about|approx\.?|ca\.?|up to|[<>~])? ?\d{1,6}(?:[.,]\d{1,3})?(?: ?(?:-|to|–) ?\d{1,5})? ?(?:[^\W\d_]{1,12}\.?|['′\"″])(?:[ ,:]{1,2}(?:and |und |et |y )?|$|(?=\d))){1,5}", re.IGNORECASE)  # fmt: skip  # noqa: E501
-_CLOCKED = re.compile(r"\d{1,3}:[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?")
-_UNITS = frozenset(
-    "s sec secs second seconds sek sekunde sekunden seconde secondes segundo segundos m min mins minute minutes"
-    " minuten minuto minutos minuti h hr hrs hour hours std stunde stunden heure heures hora horas ore ora uur"
-    " d day days tag tage tagen jour jours dia dias giorni dagen w wk week weeks woche wochen semaine semaines"
-    " semana semanas mo month months monat monate monaten mois mes meses y yr yrs year years jahr jahre jahren"
-    " an ans ano anos ms millisecond milliseconds us ns dk saat timer tim min and und et y to about ca approx up"
-    " night nights nacht nachte nuits noches session sessions".split()
+_ISO_DURATION = re.compile(
+    r"-?P(?!$)(?=.*\d)(?:T?-?\d{1,9}(?:[.,]\d{1,9})?[YMWDHS]){0,8}(?:T0?[HMS0-9.]{0,8})?", re.IGNORECASE
 )
+_ODD_DURATION = re.compile(r"P[A-Z0-9:.-]{1,24}")
+_AMOUNTS = re.compile(
+    r"(?:(?:about|approx\.?|ca\.?|up to|[<>~])? ?\d{1,6}(?:[.,]\d{1,3})?(?: ?(?:-|to"
+    r"|–) ?\d{1,5})? ?(?:[^\W\d_]{1,12}\.?|['′\"″])(?:[ ,:]{1,2}(?:and |und |et |y )?|$"
+    r"|(?=\d))){1,5}",
+    re.IGNORECASE,
+)
+_CLOCKED = re.compile(r"\d{1,3}:[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?")
 
 
 def _duration(text: str) -> bool:
@@ -107,11 +114,17 @@ def _duration(text: str) -> bool:
         return True
     if _ODD_DURATION.fullmatch(text):
         return any(c.isdecimal() for c in text)
-    return _AMOUNTS.fullmatch(text) is not None and all(folded(w) in _UNITS for w in _WORD.findall(text))
+    return _AMOUNTS.fullmatch(text) is not None and all(
+        folded(w) in lexicon("time_units") for w in _WORD.findall(text)
+    )
 
 
 _HOURS = re.compile(rf"(?:{_CLOCK}|\d{{1,2}}) ?(?:-|–|—|to|bis|a|à|:) ?(?:{_CLOCK}|\d{{1,2}})", re.IGNORECASE)
-_CLOSED = re.compile(r"\b(?:closed|open|24/7|24 ?hours?|24h|geschlossen|ferm[ée]|cerrado|chiuso|geöffnet|ouvert|by appointment)\b", re.IGNORECASE)  # fmt: skip  # noqa: E501
+_CLOSED = re.compile(
+    r"\b(?:closed|open|24/7|24 ?hours?|24h|geschlossen|ferm[ée]|cerrado|chiuso|geöffnet"
+    r"|ouvert|by appointment)\b",
+    re.IGNORECASE,
+)
 
 
 def _opening_hours(text: str) -> bool:
@@ -126,8 +139,16 @@ def _has_day(text: str) -> bool:
     return any(len(word) > 1 and word in days for word in folded(text).split()[:40])
 
 
-_WORKING = re.compile(r"(?:\d{1,2}(?:[.,]\d{1,2})?(?: ?[-–/] ?\d{1,2})?\+? ?(?:h(?:ours?|rs?|\b)|stunden|std|heures|uur)|\b(?:full|part|flex|flexible)[ -]?(?:time|hours?)|shifts?\b|\bvollzeit|teilzeit|weekends?\b|per week|a week|weekly|monday|\bmon\b|a\.?m\.?\b)", re.IGNORECASE)  # fmt: skip  # noqa: E501
-_YEAR = re.compile(r"(?:1[0-9]|20)\d\d(?: ?[-–/] ?(?:(?:1[5-9]|20)?\d\d)?)?|[1-9]\d{0,3} ?(?:BCE?|AD|CE)|c(?:a|irca)?\.? ?1?\d{3}|'\d\d")  # fmt: skip  # noqa: E501
+_WORKING = re.compile(
+    r"(?:\d{1,2}(?:[.,]\d{1,2})?(?: ?[-–/] ?\d{1,2})?\+? ?(?:h(?:ours?|rs?|\b)|stunden|std"
+    r"|heures|uur)|\b(?:full|part|flex|flexible)[ -]?(?:time|hours?)|shifts?\b|\bvollzeit"
+    r"|teilzeit|weekends?\b|per week|a week|weekly|monday|\bmon\b|a\.?m\.?\b)",
+    re.IGNORECASE,
+)
+_YEAR = re.compile(
+    r"(?:1[0-9]|20)\d\d(?: ?[-–/] ?(?:(?:1[5-9]|20)?\d\d)?)?|[1-9]\d{0,3} ?(?:BCE?|AD|CE)"
+    r"|c(?:a|irca)?\.? ?1?\d{3}|'\d\d"
+)
 _MONTH_NUMBER = re.compile(
     r"(?:0?[1-9]|1[0-2])|\d{4}[-/ ]?(?:0[1-9]|1[0-2])|(?:0?[1-9]|1[0-2])[-/]\d{4}|\d{4}-?M\d\d"
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 from aegir_dspy.verifier.lexicons import folded, lexicon
@@ -27,52 +28,66 @@ def _listed(*lists: str, most: int = 24, spaced: bool = False) -> Check:
 
     def check(text: str) -> bool:
         plain = folded(text)
-        if not plain or any(plain in lexicon(name) for name in lists):
-            return bool(plain)
+        if not plain or plain.replace(" ", "").isdecimal():
+            return False
+        if any(plain in lexicon(name) for name in lists):
+            return True
         parts = plain.split() if spaced else [folded(p) for p in _PARTS.split(text) if p.strip()]
         return 0 < len(parts) <= most and all(any(p in lexicon(n) for n in lists) for p in parts)
 
     return check
 
 
-def _members(words: str, *, prefix: str = "", suffix: str = "") -> Check:
-    """Whether the text, a list of them or IRIs that end so, are members of an enumeration.
+def _members(name: str, *, prefix: str = "", suffix: str = "") -> Check:
+    """Whether the text, a list of them or IRIs that end so, are members of the enumeration `name`.
 
     Letters alone are compared: ``Pay-Pal`` is ``paypal``; `prefix` and `suffix` may be there or not.
     """
-    known = {word.lower() for word in words.split()}
-    known |= {prefix + word + suffix for word in known} | {prefix + word for word in known}
 
     def check(text: str) -> bool:
-        bare = _IRI.sub(r"\1;", text)
-        parts = [re.sub(r"[\W_]+", "", part.casefold()) for part in re.split(r"[;,|/\n]", bare)]
-        parts = [part for part in parts if part]
-        return 0 < len(parts) and all(part in known for part in parts)
+        parts, known = _member_parts(text), lexicon(name)
+        return bool(parts) and all(
+            part in known or part.removeprefix(prefix).removesuffix(suffix) in known for part in parts
+        )
 
     return check
 
 
-_GENDER = frozenset(
-    "m f x d w h male female man woman men women boy boys girl girls unisex other diverse divers nonbinary non binary"
-    " mann frau mannlich weiblich herren damen homme femme hommes femmes masculin feminin masculino femenino"
-    " hombre mujer uomo donna maschio femmina mr mrs ms adult kids unknown undisclosed prefer not to say".split()
-)
+@lru_cache(maxsize=1 << 12)
+def _member_parts(text: str) -> tuple[str, ...]:
+    bare = _IRI.sub(r"\1;", text) if "://" in text else text
+    parts = (re.sub(r"[\W_]+", "", part) for part in re.split(r"[;,|/\n]", bare.casefold()))
+    return tuple(part for part in parts if part)
 
 
 def _gender(text: str) -> bool:
     words = folded(_IRI.sub(r"\1", text)).split()
-    return 0 < len(words) <= 5 and all(word in _GENDER for word in words)
+    return 0 < len(words) <= 5 and all(word in lexicon("genders") for word in words)
 
 
 def _postal_code(text: str) -> bool:
-    """Any of the forms in use: digits, with a country before, and the letters of GB, CA, NL, IE and others."""
+    """Any of the forms in use: digits, a country before them, and the letters of GB, CA, NL, IE."""
     return len(text) <= 16 and _POSTAL.fullmatch(text) is not None
 
 
-_POSTAL = re.compile(r"(?:[A-Z]{1,2}-)?\d{4,6}(?:[-. ]\d{3,4})?|\d{3} \d{2,3}|\d{7,8}|\d{3}-\d{4}|\d{2}-\d{3}|\d{3}|[A-Z]{1,2}\d[A-Z\d]? ?(?:\d[A-Z]{2})?|[A-Z]\d[A-Z][ -]?\d[A-Z]\d|\d{4} ?[A-Z]{2}|[AC-FHKNPRTV-Y]\d[\dW] ?[A-Z\d]{4}|[A-Z]{2}\d ?\d[A-Z]{2}|AD\d{3}|[A-Z]\d{4}[A-Z]{3}", re.IGNORECASE)  # fmt: skip  # noqa: E501
+_POSTAL = re.compile(
+    r"(?:[A-Z]{1,2}-)?\d{4,6}(?:[-. ]\d{3,4})?|\d{3} \d{2,3}|\d{7,8}|\d{3}-\d{4}"
+    r"|\d{2}-\d{3}|\d{3}|[A-Z]{1,2}\d[A-Z\d]? ?(?:\d[A-Z]{2})?|[A-Z]\d[A-Z][ -]?\d[A-Z]\d"
+    r"|\d{4} ?[A-Z]{2}|[AC-FHKNPRTV-Y]\d[\dW] ?[A-Z\d]{4}|[A-Z]{2}\d ?\d[A-Z]{2}|AD\d{3}"
+    r"|[A-Z]\d{4}[A-Z]{3}",
+    re.IGNORECASE,
+)
 
 
-_STREET_WORD = re.compile(r"\b(?:str(?:eet|asse|aße|\.)?|st|ave(?:nue)?|r(?:oa)?d|blvd|boulevard|dr(?:ive)?|lane|ln|way|court|ct|pl(?:ace|atz)?|sq(?:uare)?|highway|hwy|pkwy|parkway|terrace|close|crescent|rue|via|viale|calle|avenida|av|rua|weg|allee|gasse|ul|ulica|piazza|plaza|plac|suite|ste|unit|floor|box|sokak|cad|mah|straat|laan|route|km|centre|center|mall|building|bldg|no|chemin|carrera|quai|ring)\b|(?:str(?:asse|aße|\.)|weg|gasse|platz|straat|laan|gatan|vej|allee)\b", re.IGNORECASE)  # fmt: skip  # noqa: E501
+_STREET_WORD = re.compile(
+    r"\b(?:str(?:eet|asse|aße|\.)?|st|ave(?:nue)?|r(?:oa)?d|blvd|boulevard|dr(?:ive)?|lane"
+    r"|ln|way|court|ct|pl(?:ace|atz)?|sq(?:uare)?|highway|hwy|pkwy|parkway|terrace|close"
+    r"|crescent|rue|via|viale|calle|avenida|av|rua|weg|allee|gasse|ul|ulica|piazza|plaza"
+    r"|plac|suite|ste|unit|floor|box|sokak|cad|mah|straat|laan|route|km|centre|center|mall"
+    r"|building|bldg|no|chemin|carrera|quai|ring)\b|(?:str(?:asse|aße|\.)|weg|gasse|platz"
+    r"|straat|laan|gatan|vej|allee)\b",
+    re.IGNORECASE,
+)
 
 
 def _street(text: str) -> bool:
@@ -87,9 +102,6 @@ def _address(text: str) -> bool:
 
 
 _NAME_WORD = re.compile(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?")
-_PARTICLES = frozenset(
-    "de da di del della der den van von la le el al bin ibn ben dos du y e and und et zu".split()
-)
 
 
 def _full_name(text: str) -> bool:
@@ -101,7 +113,10 @@ def _person(text: str) -> bool:
     words = re.split(r"[\s,]+", text.strip(" ,"))
     if not 1 <= len(words) <= 6 or len(text) > 60:
         return False
-    good = all(_NAME_WORD.fullmatch(word) and (word[0].isupper() or word in _PARTICLES) for word in words)
+    good = all(
+        _NAME_WORD.fullmatch(word) and (word[0].isupper() or word in lexicon("name_particles"))
+        for word in words
+    )
     caseless = all(not c.isascii() and c.lower() == c.upper() for word in words for c in word)
     return good or caseless
 
@@ -126,10 +141,16 @@ def _sentence(text: str) -> bool:
     )  # fmt: skip
 
 
-_PHONE = re.compile(r"(?:(?:tel|fax|phone|ph|telefon|téléphone|mobile?|t|f|p)\b[.:]* ?)?\(?\+?\(?[\d*x▒][\d\s().\-–/+*▒]{4,28}\d(?: ?(?:x|ext\.?|#) ?\d{1,6})?\)?", re.IGNORECASE)  # fmt: skip  # noqa: E501
+_PHONE = re.compile(
+    r"(?:(?:tel|fax|phone|ph|telefon|téléphone|mobile?|t|f"
+    r"|p)\b[.:]* ?)?\(?\+?\(?[\d*x▒][\d\s().\-–/+*▒]{4,28}\d(?: ?(?:x|ext\.?"
+    r"|#) ?\d{1,6})?\)?",
+    re.IGNORECASE,
+)
 _REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "IN", "AU", "BR", "NL")
 
 
+@lru_cache(maxsize=1 << 12)
 def _phone(text: str) -> bool:
     """Whether phonenumbers finds a number possible, as it stands or dialled in one of some countries."""
     parts = [part.strip() for part in re.split(r"[;|]|, ", text) if part.strip()]
@@ -162,13 +183,6 @@ def _formatted_phone(text: str) -> bool:
     return _phone(text) and not text.isdecimal()
 
 
-_COLOR = frozenset(
-    "black white red green blue yellow orange purple pink brown grey gray silver gold beige navy teal maroon olive"
-    " cyan magenta turquoise violet indigo ivory cream khaki charcoal lavender coral tan burgundy bronze copper rose"
-    " multicolor multi transparent clear mint peach mustard schwarz weiss rot grun blau gelb braun grau rosa lila"
-    " noir blanc rouge vert bleu jaune gris negro blanco rojo verde azul amarillo marron nero bianco rosso giallo"
-    " dark light bright pale deep matte hot royal sky lime forest and crimson salmon plum aqua fuchsia".split()
-)
 _COLOR_CODE = re.compile(
     r"#(?:[0-9a-f]{3}|[0-9a-f]{6}|[0-9a-f]{8})|(?:rgb|hsl)a?\([\d\s,.%/]{5,40}\)", re.IGNORECASE
 )
@@ -178,44 +192,25 @@ def _color(text: str) -> bool:
     if _COLOR_CODE.fullmatch(text):
         return True
     words = folded(text).split()
-    known = sum(word in _COLOR for word in words)
+    known = sum(word in lexicon("colors") for word in words)
     return 0 < len(words) <= 4 and known >= max(1, len(words) - 1)
 
 
-_STATUS = (
-    "active inactive pending approved rejected open closed cancelled canceled completed complete done new failed"
-    " success successful processing shipped delivered returned refunded draft published archived enabled disabled"
-    " suspended deleted expired valid invalid paid unpaid overdue inprogress onhold resolved queued running stopped"
-    " error warning ok blocked verified unverified confirmed scheduled available unavailable online offline passed"
-    " accepted declined waiting started finished submitted review inreview backlog todo aktiv inaktiv offen erledigt"
-    " abgeschlossen storniert bezahlt versendet actif inactif activo inactivo pendiente backordered intransit"
+_EDUCATION = re.compile(
+    r"\b(?:degree|bachelor|master|ph\.?d|doctora|diploma|high ?school|ged|associate"
+    r"|certificat|college|university|abitur|abschluss|ausbildung|studium|fachhochschul"
+    r"|hochschul|hauptschul|realschul|licen[cs]|undergraduate|postgraduate|graduate|mba"
+    r"|bsc|msc|b\.?tech|education|secondary|vocational|qualification|baccalaur|bac ?\+"
+    r"|matric|meister|apprentice|credential|school|none|schul)",
+    re.IGNORECASE,
 )
-_AVAILABLE = (
-    "instock outofstock preorder presale soldout discontinued backorder limitedavailability onlineonly instoreonly"
-    " available unavailable madetoorder reserved unknown auflager lieferbar instockonline yes no isavailable"
+_EXPERIENCE = re.compile(
+    r"\b(?:experience|years?|yrs?|months?|entry|senior|junior|mid|fresher|jahre?n?"
+    r"|erfahrung|expérience|level|experienced|lead|professional|graduate|no experience"
+    r"|required)\b|\d\s*\+",
+    re.IGNORECASE,
 )
-_PAYMENTS = (
-    "cash visa mastercard mastercards americanexpress amex discover dinersclub diners debit debitcard debitcards credit"
-    " creditcard creditcards allmajorcreditcards majorcreditcards paypal check checks cheque cheques giropay girocheques"
-    " jcb maestro electroniccash ec eccard eccash invoice banktransfer banktransferinadvance wiretransfer cod"
-    " applepay googlepay androidpay bitcoin financing travelerscheck travelerschecks traveler'scheck mastercardvisa"
-    " byinvoice byinvoiceinvoice directdebit moneyorder onlinepayments online insurance contactless restaurantcheques"
-    " holidaycheques cartebancaire cartebleue carteblanche bar barzahlung kreditkarte kreditkarten rechnung espèces"
-    " chèques cartedecrédit efectivo tarjeta bankcard interac unionpay samsungpay venmo zelle klarna sofort vpay"
-    " paymentcard paymentmethodcreditcard creditordebitcard checkinadvance loantype cashondelivery giftcard afterpay"
-)
-_BENEFITS = "glutenfree vegan vegetarian diabetic halal hindu kosher lowcalorie lowfat lowlactose lowsalt"
-_BOOKS = (
-    "ebook paperback hardcover hardback audiobook graphicnovel audio kindle kindleedition epub pdf mobi print digital"
-    " audiobookformat spiralbound massmarketpaperback boardbook tradepaperback cd taschenbuch gebunden broschur poche"
-    " broché relié softcover librarybinding leatherbound audiocd mp3cd magazine comic hardcoverbook paperbackbook buch"
-)
-_EDUCATION = re.compile(r"\b(?:degree|bachelor|master|ph\.?d|doctora|diploma|high ?school|ged|associate|certificat|college|university|abitur|abschluss|ausbildung|studium|fachhochschul|hochschul|hauptschul|realschul|licen[cs]|undergraduate|postgraduate|graduate|mba|bsc|msc|b\.?tech|education|secondary|vocational|qualification|baccalaur|bac ?\+|matric|meister|apprentice|credential|school|none|schul)", re.IGNORECASE)  # fmt: skip  # noqa: E501
-_EXPERIENCE = re.compile(r"\b(?:experience|years?|yrs?|months?|entry|senior|junior|mid|fresher|jahre?n?|erfahrung|expérience|level|experienced|lead|professional|graduate|no experience|required)\b|\d\s*\+", re.IGNORECASE)  # fmt: skip  # noqa: E501
 
-_SYMBOLS = frozenset(
-    "$ € £ ¥ ₹ ₽ ₺ ₩ ฿ ₫ ₱ A$ C$ US$ R$ S$ HK$ NZ$ R kr Kr. zł Kč Ft Fr. Fr CHF lei Rs Rs. RM Rp".split()
-)
 _CURRENCY = _listed("currencies", "currency_codes", spaced=True)
 
 WORDS: Mapping[str, Check] = MappingProxyType(
@@ -226,10 +221,11 @@ WORDS: Mapping[str, Check] = MappingProxyType(
         "nationality": _listed("nationalities", "countries", "country_codes"),
         "language": _listed("languages", "language_codes", spaced=False),
         "language_code": _listed("language_codes", spaced=True),
-        "currency": lambda text: text in _SYMBOLS or _CURRENCY(text),
+        "currency": lambda text: text in lexicon("currency_symbols") or _CURRENCY(text),
         "currency_code": _listed("currency_codes", spaced=True),
         "locale": _pattern(
-            r"[a-z]{2,3}[-_](?:[A-Z][a-z]{3}(?:[-_][A-Z]{2})?|[A-Z]{2}|\d{3})(?:\.[\w-]{3,10})?|[a-z]{2}|C\.UTF-8"
+            r"[a-z]{2,3}[-_](?:[A-Z][a-z]{3}(?:[-_][A-Z]{2})?|[A-Z]{2}|\d{3})(?:\.[\w-]{3,10})?"
+            r"|[a-z]{2}|C\.UTF-8"
         ),
         "postal_code": _postal_code,
         "department_code": _pattern(r"(?:\d[\dab]|9[78]\d|[A-Z]{1,4}-?\d{2,4}|\d{3,4})"),
@@ -239,41 +235,28 @@ WORDS: Mapping[str, Check] = MappingProxyType(
         "street": _street,
         "address": _address,
         "gender": _gender,
-        "marital_status": _members(
-            "married single divorced widowed separated engaged partnered m s d w u civilunion domesticpartnership ledig"
-            " verheiratet geschieden verwitwet marié mariée célibataire divorcé divorcée veuf veuve soltero soltera"
-            " casado casada divorciado divorciada viudo viuda unmarried nevermarried cohabiting other unknown"
-        ),
-        "boolean": _members(
-            "true false yes no y n t f 0 1 ja nein oui non si sí on off wahr falsch vrai faux x"
-        ),
+        "marital_status": _members("marital_statuses"),
+        "boolean": _members("booleans"),
         "color": _color,
-        "status_word": _members(_STATUS),
-        "item_availability": _members(_AVAILABLE),
+        "status_word": _members("statuses"),
+        "item_availability": _members("availabilities"),
         "item_condition": _members(
-            "new used refurbished damaged newcondition usedcondition refurbishedcondition condition neu gebraucht"
-            " likenew good verygood excellent fair mint nearmint vgplus brandnew openbox occasion nuevo usado",
+            "conditions",
             suffix="condition",
         ),
         "event_status": _members(
-            "scheduled cancelled canceled postponed rescheduled movedonline onsale offsale confirmed completed live",
+            "event_statuses",
             prefix="event",
         ),
         "attendance_mode": _members(
-            "offlineeventattendancemode onlineeventattendancemode mixedeventattendancemode offline online mixed"
-            " offlineevent onlineevent inperson virtual hybrid",
+            "attendance_modes",
         ),
         "delivery_method": _members(
-            "deliverymodedirectdownload deliverymodefreight deliverymodemail deliverymodeownfleet deliverymodepickup"
-            " dhl ups fedex federalexpress usps onsitepickup lockerdelivery parcelservice pickup delivery shipping mail"
-            " standard express download email digital post courier collection dpd gls hermes instorepickup freight"
-            " takeaway curbside inperson free freeshipping deliverymodeparcelservice http",
+            "deliveries",
         ),
-        "book_format": _members(_BOOKS, suffix="format"),
-        "restricted_diet": _members(
-            _BENEFITS + " pescatarian paleo keto lowcarb dairyfree nutfree", suffix="diet"
-        ),
-        "payment_method": _members(_PAYMENTS),
+        "book_format": _members("book_formats", suffix="format"),
+        "restricted_diet": _members("diets", suffix="diet"),
+        "payment_method": _members("payments"),
         "education": lambda text: _EDUCATION.search(text) is not None,
         "experience": lambda text: _EXPERIENCE.search(text) is not None,
         "person_name_like": _person,

@@ -85,7 +85,8 @@ def _spread(values: list[str], most: int) -> list[str]:
 # --- shape ----------------------------------------------------------------------------------------
 
 _FUNCTION = re.compile(
-    r"\b(?:the|and|of|to|in|for|with|a|is|on|your|you|this|der|die|das|und|le|la|les|des|de|et|el|los|y|en)\b",
+    r"\b(?:the|and|of|to|in|for|with|a|is|on|your|you|this|der|die|das|und|le|la|les|des"
+    r"|de|et|el|los|y|en)\b",
     re.IGNORECASE,
 )
 _TAGS = re.compile(r"<[a-z/!][^<>]{0,80}>|&[a-z#0-9]{2,8};", re.IGNORECASE)
@@ -94,16 +95,15 @@ _ENDS = re.compile(r"[.!?…][\"'”’)]?(?:\s|$)")
 FEATURES: tuple[str, ...] = (
     "length", "length_spread", "words", "words_spread", "digits", "letters", "upper", "spaces", "capitalised",
     "all_upper", "starts_upper", "non_ascii", "point", "comma", "dash", "slash", "colon", "underscore", "at",
-    "brackets", "quotes", "money", "percent", "plus", "bar", "question", "html", "sentences", "function_words",
-    "integers", "numbers", "decimals", "magnitude", "magnitude_spread", "negative", "leading_zero", "word_length",
-    "mixed_words", "single", "has_digit", "starts_digit", "ends_letter", "same_length", "url", "cut",
+    "brackets", "quotes", "money", "percent", "plus", "bar", "question", "html", "sentences",
+    "function_words", "integers", "numbers", "decimals", "magnitude", "magnitude_spread", "negative",
+    "leading_zero", "word_length", "mixed_words",
+    "single", "has_digit", "starts_digit", "ends_letter", "same_length", "url", "cut",
 )  # fmt: skip
 """Names of the entries of `ColumnProfile.shape`, in order."""
 
 
-def _shape(
-    sample: Sequence[str], weights: Sequence[float], numbers: Sequence[float]
-) -> tuple[float, ...]:
+def _shape(sample: Sequence[str], weights: Sequence[float], numbers: Sequence[float]) -> tuple[float, ...]:
     if not sample:
         return (0.0,) * len(FEATURES)
     rows = [_cell(text) for text in sample]
@@ -132,7 +132,8 @@ def _spread_of(values: Sequence[float]) -> float:
 
 _CELL = (
     "length", "words", "digits", "letters", "upper", "spaces", "capitalised", "all_upper", "starts_upper",
-    "non_ascii", "point", "comma", "dash", "slash", "colon", "underscore", "at", "brackets", "quotes", "money",
+    "non_ascii", "point", "comma", "dash", "slash", "colon", "underscore", "at", "brackets", "quotes",
+    "money",
     "percent", "plus", "bar", "question", "html", "sentences", "function_words", "integers", "numbers",
     "decimals", "leading_zero", "word_length", "mixed_words", "single", "has_digit", "starts_digit",
     "ends_letter", "url", "cut",

@@ -102,9 +102,7 @@ def _columns(types: TableTypes, table: Table, vocabulary: Vocabulary) -> Iterato
 # --- relations ------------------------------------------------------------------------------------
 
 
-def _relations(
-    types: TableTypes, table: Table, vocabulary: Vocabulary, ontology: Ontology
-) -> Iterator[Item]:
+def _relations(types: TableTypes, table: Table, vocabulary: Vocabulary, ontology: Ontology) -> Iterator[Item]:
     labels = {one.index: one.type for one in _answered(types, table)}
     for related in types.relations:
         term = ontology.get(related.property)
@@ -160,7 +158,7 @@ def _in_domain(
     vocabulary: Vocabulary,
     ontology: Ontology,
 ) -> tuple[float | None, str]:
-    """1 where the class of the rows, or the subject's type, is of the domain; 0 where disjoint from all of it."""
+    """1 where the class of the rows, or the subject's type, is of the domain or above it; 0 elsewhere."""
     subject = types.term or name_of(_iri(label or "", vocabulary) or "")
     if not allowed or subject is None or subject not in ontology or ontology[subject].kind != "class":
         return None, ""

@@ -110,7 +110,8 @@ def _primary(table: Table) -> Iterable[Diagnostic]:
         yield Diagnostic(
             "instances.key_repeats",
             f"{table.name}[{known[0][0]}]",
-            f"expected the key ({', '.join(table.primary_key)}) to tell rows apart, found {len(repeated)} twice",
+            f"expected the key ({', '.join(table.primary_key)}) to tell rows apart, found"
+            f" {len(repeated)} twice",
             masked(" | ".join(row) for row in repeated[:3]),
             "leave the key out, or add the column that tells these rows apart",
         )

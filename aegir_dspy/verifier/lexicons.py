@@ -1,19 +1,25 @@
-"""Word lists of pycountry and Babel (CLDR), in many languages, loaded when first asked for."""
+"""Word lists: of pycountry and Babel (CLDR) in many languages, and our own of ``assets/words.json``."""
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
+from importlib import resources
 
 __all__ = ["LANGUAGES", "folded", "lexicon"]
 
-LANGUAGES = tuple("en de fr es it pt nl pl tr ru sv da nb fi cs hu ro el uk hr ja zh ar".split())
+LANGUAGES = (
+    "en", "de", "fr", "es", "it", "pt", "nl", "pl", "tr", "ru", "sv", "da", "nb", "fi", "cs", "hu", "ro",
+    "el", "uk", "hr", "ja", "zh", "ar",
+)  # fmt: skip
 """Languages whose names of countries, languages, months and days are known."""
 
 _SPLIT = re.compile(r"[\W_]+")
 
 
+@lru_cache(maxsize=1 << 14)
 def folded(text: str) -> str:
     """Lower case without accents, punctuation as single spaces: ``Côte d'Ivoire`` → ``cote d ivoire``."""
     plain = unicodedata.normalize("NFKD", text.casefold())
@@ -22,8 +28,14 @@ def folded(text: str) -> str:
 
 
 def lexicon(name: str) -> frozenset[str]:
-    """The folded words of the list `name`, one of `_LISTS`."""
-    return _LISTS[name]()
+    """The folded words of the list `name`: of `_LISTS`, or as they stand in ``assets/words.json``."""
+    return _LISTS[name]() if name in _LISTS else _by_hand()[name]
+
+
+@cache
+def _by_hand() -> dict[str, frozenset[str]]:
+    text = resources.files("aegir_dspy.assets").joinpath("words.json").read_text("utf-8")
+    return {name: frozenset(words.split()) for name, words in json.loads(text).items()}
 
 
 def _locales() -> list[object]:
@@ -119,21 +131,15 @@ def _subdivisions() -> frozenset[str]:
 
 
 @cache
-def _nationalities() -> frozenset[str]:
-    """English adjectives of countries, made by their endings, are in this list of stems by hand."""
-    return frozenset(_NATIONALITIES.split())
-
-
-@cache
 def _units() -> frozenset[str]:
     """Names and symbols of units, in the languages of `LANGUAGES`, and the codes of UN/CEFACT in use."""
     from babel import Locale
 
     found: set[str] = set()
     for language in ("en", "de", "fr", "es", "it", "pt", "nl", "pl"):
-        for unit in Locale.parse(language)._data["unit_patterns"].values():  # type: ignore[attr-defined]
+        for unit in Locale.parse(language)._data["unit_patterns"].values():
             found |= {p for width in ("long", "short", "narrow") for p in _forms(unit.get(width))}
-    return frozenset(folded(p.replace("{0}", "")) for p in found) | frozenset(_UNITS.split()) - {""}
+    return frozenset(folded(p.replace("{0}", "")) for p in found) | _by_hand()["units"] - {""}
 
 
 def _forms(unit: object) -> list[str]:
@@ -152,31 +158,5 @@ _LISTS = {
     "months": _months,
     "days": _days,
     "subdivisions": _subdivisions,
-    "nationalities": _nationalities,
     "units": _units,
 }
-
-_NATIONALITIES = """afghan albanian algerian american andorran angolan argentine argentinian armenian australian
-austrian azerbaijani bahamian bahraini bangladeshi barbadian belarusian belgian belizean beninese bhutanese
-bolivian bosnian botswanan brazilian british bruneian bulgarian burkinabe burmese burundian cambodian
-cameroonian canadian chadian chilean chinese colombian congolese costarican croatian cuban cypriot czech
-danish dominican dutch ecuadorian egyptian emirati english eritrean estonian ethiopian fijian filipino
-finnish french gabonese gambian georgian german ghanaian greek grenadian guatemalan guinean guyanese haitian
-honduran hungarian icelandic indian indonesian iranian iraqi irish israeli italian ivorian jamaican japanese
-jordanian kazakh kenyan korean kuwaiti kyrgyz laotian latvian lebanese liberian libyan liechtensteiner
-lithuanian luxembourger macedonian malagasy malawian malaysian maldivian malian maltese mauritanian mauritian
-mexican moldovan monegasque mongolian montenegrin moroccan mozambican namibian nepalese nepali dutch
-nicaraguan nigerian nigerien norwegian omani pakistani palestinian panamanian paraguayan peruvian philippine
-polish portuguese qatari romanian russian rwandan salvadoran samoan saudi scottish senegalese serbian
-singaporean slovak slovenian somali spanish sudanese surinamese swedish swiss syrian taiwanese tajik
-tanzanian thai togolese tunisian turkish turkmen ugandan ukrainian uruguayan uzbek venezuelan vietnamese
-welsh yemeni zambian zimbabwean deutsch franzosisch osterreichisch schweizerisch italienisch spanisch
-turkisch polnisch russisch britisch francais francaise espagnol espagnole espanol espanola italiano italiana
-mexicano mexicana aleman alemana argentino argentina brasileiro brasileira portugues portuguesa"""
-
-_UNITS = """kg kgs g gr gram grams lb lbs pound pounds oz ounce ounces mg t ton tons tonne mcg ug stone st kgm
-grm lbr onz cmt mmt mtr inh fot yrd mtk ltr mlt kmt dmt hur day mon ann min sec ea each pcs pc piece pieces
-pk pack box set pair dozen dz cm mm m km in inch inches ft foot feet yd mi mile miles l ml cl dl gal gallon
-pt qt floz sqft sqm sq m2 m3 ha acre acres kwh wh w kw v a hz mhz ghz gb mb tb kb c62 nmb pce prs bx h87
-hour hours minute minutes second seconds week weeks month months year years kcal cal kj j calories k f c
-degree percent px dpi mph kmh rpm psi bar pa stuck stk paar liter meter gramm kilogramm unit units"""

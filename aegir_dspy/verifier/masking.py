@@ -13,7 +13,9 @@ LENGTH = 40
 """Characters of a cell that are shown at most."""
 
 _LOOKED_AT = 400  # characters that are searched for personal data before the cell is cut
-_EMAIL = re.compile(r"\b([\w.+-])[\w.+-]{0,63}@([\w-])[\w-]{0,62}(?:\.[\w-]{1,63}){0,6}(\.[a-z]{2,24})\b", re.IGNORECASE)
+_EMAIL = re.compile(
+    r"\b([\w.+-])[\w.+-]{0,63}@([\w-])[\w-]{0,62}(?:\.[\w-]{1,63}){0,6}(\.[a-z]{2,24})\b", re.IGNORECASE
+)
 _IBAN = re.compile(r"\b([A-Z]{2}\d{2})(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,4})?\b", re.IGNORECASE)
 _DIGITS = re.compile(r"(?<![\w.])\+?\(?\d(?:[ ().\-/]{0,2}\d){6,18}(?![\w])")
 _DATE = re.compile(r"(?:\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.]\d{4})(?:[ T].*)?")

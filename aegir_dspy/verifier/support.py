@@ -19,7 +19,7 @@ import math
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from aegir_dspy.ontology.expectations import Expectation, expectation, expectations
+from aegir_dspy.ontology.expectations import Expectation, expectation
 from aegir_dspy.ontology.vocabulary import Vocabulary, load_vocabulary
 from aegir_dspy.verifier.column_profile import ColumnProfile, profile
 from aegir_dspy.verifier.masking import masked
@@ -41,8 +41,8 @@ CONTRADICTED = 0.05
 RIVAL = -2.0
 # Validators that another type's column passes only by being of that type.
 _STRICT = (
-    "email", "uuid", "iban", "isin", "doi", "ip", "url", "issn", "isbn", "iso_duration", "datetime", "iso_date",
-    "mime", "user_agent", "json", "crypto_address", "day_of_week", "formatted_phone", "opening_hours",
+    "email", "uuid", "iban", "isin", "doi", "ip", "url", "issn", "isbn", "iso_duration", "datetime",
+    "iso_date", "mime", "user_agent", "json", "crypto_address", "day_of_week", "formatted_phone", "opening_hours",
 )  # fmt: skip
 # Validators whose cells pass several by nature.
 _KIN = (
@@ -70,6 +70,7 @@ _NARROWER = {
     "faxNumber": ("telephone",),
 }
 NARROWED = 1.0
+TRIED = 8  # labels whose shapes fit best, when a better one is looked for
 _NUMERIC = frozenset(
     f"xsd:{n}" for n in ("decimal", "double", "float", "integer", "long", "int", "nonNegativeInteger")
 ) | {"xsd:positiveInteger", "xsd:short"}
@@ -130,7 +131,7 @@ def _by_iri() -> dict[str, str]:
 
 
 def profile_of(label: str, iri: str | None = None) -> str | None:
-    """The label whose shape profile serves: itself, or the built-in one with its IRI; None if there is none."""
+    """The label whose shape profile serves: itself, or the built-in one with its IRI, or None."""
     return label if label in load_shapes().index else _by_iri().get(iri or "")
 
 
@@ -156,7 +157,9 @@ def _expectation_odds(column: ColumnProfile, expected: Expectation, label: str) 
     odds += FAILING * (1 - max(shares))
     if max(shares) < 0.5:
         best = expected.validators[shares.index(max(shares))]
-        message = f"expected cells valid as {' or '.join(expected.validators)}, found {max(shares):.0%} of them"
+        message = (
+            f"expected cells valid as {' or '.join(expected.validators)}, found {max(shares):.0%} of them"
+        )
         reasons.append(Reason("validator", message, masked(column.failing(best), label)))
     if expected.length and (outside := _outside(column, *expected.length)) > 0.5:
         odds -= 1.0
@@ -205,7 +208,7 @@ def _contradiction(column: ColumnProfile, expected: Expectation, label: str) -> 
 
 
 def rival(column: ColumnProfile, expected: Expectation) -> str | None:
-    """The strict validator of other types that nearly all cells pass while none that is expected explains it."""
+    """The strict validator of other types that nearly all cells pass, where no expected one does."""
     if any(kind_of(n) != "shape" and column.share(n) >= 0.9 for n in expected.validators):
         return None
     for name in _STRICT:
@@ -215,9 +218,18 @@ def rival(column: ColumnProfile, expected: Expectation) -> str | None:
     return None
 
 
-@lru_cache(maxsize=1 << 12)
 def better(values: tuple[str, ...], vocabulary: Vocabulary, label: str) -> str | None:
     """The label of the vocabulary that the cells back best, when it is another one and well backed."""
-    scored = [(support(values, entry.label, entry.iri).value or 0.0, entry.label) for entry in vocabulary]
-    value, best = max(scored, key=lambda pair: (pair[0], pair[1]))
+    value, best = _best(values, tuple((entry.label, entry.iri) for entry in vocabulary))
     return best if best != label and value > 0.6 else None
+
+
+@lru_cache(maxsize=1 << 12)
+def _best(values: tuple[str, ...], entries: tuple[tuple[str, str | None], ...]) -> tuple[float, str]:
+    """Support and label of the best of the entries: those whose shapes fit best, and those without one."""
+    ratios, index = log_ratios(values), load_shapes().index
+    known = [(ratios[index[name]], entry) for entry in entries if (name := profile_of(*entry)) is not None]
+    tried = [entry for _, entry in sorted(known, key=lambda pair: -pair[0])[:TRIED]]
+    tried += [entry for entry in entries if profile_of(*entry) is None]
+    scored = [(support(values, *entry).value or 0.0, entry[0]) for entry in tried]
+    return max(scored, key=lambda pair: (pair[0], pair[1]), default=(0.0, ""))

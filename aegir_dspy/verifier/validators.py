@@ -35,11 +35,13 @@ _KINDS: dict[EvidenceKind, str] = {
     "checksum": "iban credit_card isin cusip lei vat isbn issn imei vin_digit orcid casrn luhn npi gtin figi"
     " tax_id national_id",
     "format": "bic uuid doi mac ip url image_url email json iso_date date datetime time iso_duration duration"
-    " opening_hours formatted_phone coordinate crypto_address password_hash mime user_agent file_path vin money"
+    " opening_hours formatted_phone coordinate crypto_address password_hash mime"
+    " user_agent file_path vin money"
     " hash price_range base64 asin ssn epoch dimensions occupation_code phone address file_name",
     "lexicon": "country country_code region nationality language language_code currency currency_code boolean"
     " gender marital_status color status_word item_availability item_condition event_status attendance_mode"
-    " delivery_method book_format restricted_diet payment_method day_of_week month timezone http_method log_level"
+    " delivery_method book_format restricted_diet payment_method day_of_week month"
+    " timezone http_method log_level"
     " operating_system unit mass distance energy quantity education locale",
 }
 _KIND_OF: dict[str, EvidenceKind] = {name: kind for kind, names in _KINDS.items() for name in names.split()}
