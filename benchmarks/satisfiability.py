@@ -35,7 +35,7 @@ def measure(bench: Bench) -> None:
     """Agreement with HermiT, time a composition, time of compositions made to be hard."""
     rng = random.Random(bench.options.seed)
     count = 40 if bench.options.quick else 1_400
-    groups = {"random axioms": [(random_axioms(rng), None) for _ in range(count)]}
+    groups: dict[str, list[Case]] = {"random axioms": [(random_axioms(rng), None) for _ in range(count)]}
     for name in ("schema", "dbpedia", "cco"):
         groups[name] = _catalog_cases(rng, name, count // 6)
     oracle = _oracle()
@@ -61,7 +61,7 @@ def _catalog_cases(rng: random.Random, name: str, count: int) -> list[Case]:
     catalog, ontology = load_catalog(), load_ontology(name)
     cases: list[Case] = []
     while len(cases) < count:
-        entries = random_entries(rng, catalog, ontology, most=6)
+        entries = random_entries(rng, catalog, ontology, most=4)
         axioms = [axiom for entry in entries for axiom in catalog.instantiate(entry)]
         if axioms and not _beyond_hermit(_whole(axioms, ontology), ontology):
             cases.append((axioms, ontology))
