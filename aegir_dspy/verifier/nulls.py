@@ -26,7 +26,7 @@ from aegir_dspy.ontology.composition import Entry
 from aegir_dspy.ontology.registry import load_ontology
 from aegir_dspy.ontology.slots import KIND_OF, Slot
 
-__all__ = ["DRAWS", "SIZES", "Nulls", "random_entry"]
+__all__ = ["DRAWS", "SIZES", "Nulls", "made", "random_entry", "text_of"]
 
 SIZES: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """The numbers of entries that compositions were drawn for; between them is interpolated."""
@@ -40,7 +40,7 @@ class Nulls:
     """95th percentiles of complexity a size, for every size of `SIZES`.
 
     Attributes:
-        catalog: SHA-256 of the catalog they were drawn from.
+        catalog: SHA-256 of the templates they were drawn from, by their Manchester text.
         high: complexity / size at the 95th percentile, in the order of `SIZES`.
     """
 
@@ -49,9 +49,9 @@ class Nulls:
 
     @classmethod
     def of(cls, catalog: Catalog) -> Nulls:
-        """Those shipped if they are the catalog's, otherwise made now (about a second)."""
+        """Those shipped if they are the catalog's, otherwise made now (about three seconds)."""
         shipped = _shipped()
-        return shipped if shipped and shipped.catalog == catalog.sha256 else made(catalog)
+        return shipped if shipped and shipped.catalog == _hash(catalog) else made(catalog)
 
     def density(self, size: int) -> float:
         """The 95th percentile at a size, interpolated between sizes, constant beyond them."""
@@ -76,6 +76,12 @@ def _shipped() -> Nulls | None:
     return Nulls(content["catalog"], tuple(content["high"]))
 
 
+def _hash(catalog: Catalog) -> str:
+    """Of what the nulls depend on: how templates are worded does not matter."""
+    content = [(template.id, template.manchester) for template in catalog]
+    return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
+
+
 def made(catalog: Catalog) -> Nulls:
     """The nulls of a catalog."""
     from aegir_dspy.verifier.density import complexity
@@ -89,7 +95,7 @@ def made(catalog: Catalog) -> Nulls:
             axioms = [axiom for entry in entries for axiom in catalog.instantiate(entry)]
             drawn.append(complexity(axioms) / size)
         high.append(sorted(drawn)[math.ceil(0.95 * DRAWS) - 1])
-    return Nulls(catalog.sha256, tuple(round(value, 9) for value in high))
+    return Nulls(_hash(catalog), tuple(round(value, 9) for value in high))
 
 
 def random_entry(catalog: Catalog, rng: random.Random) -> Entry:
@@ -118,8 +124,13 @@ def _pick(things: tuple[_T, ...], rng: random.Random) -> _T:
     return things[int(rng.random() * len(things))]
 
 
+def text_of(nulls: Nulls) -> str:
+    """The text of the file."""
+    told = {"what": "95th percentiles of complexity / size of random compositions, by size"}
+    return json.dumps({**told, "draws": DRAWS, "sizes": SIZES, **asdict(nulls)}, indent=1) + "\n"
+
+
 if __name__ == "__main__":
-    nulls = made(load_catalog())
     path = Path(__file__).parents[1] / "assets" / _FILE
-    path.write_text(json.dumps(asdict(nulls), indent=1) + "\n", "utf-8")
-    print(path, nulls.sha256)
+    path.write_text(text_of(made(load_catalog())), "utf-8")
+    print(path)

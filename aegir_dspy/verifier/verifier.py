@@ -17,6 +17,7 @@ from aegir_dspy.ontology.registry import load_ontology
 from aegir_dspy.ontology.terms import Ontology
 from aegir_dspy.ontology.vocabulary import Vocabulary, load_vocabulary
 from aegir_dspy.tables.table import Table
+from aegir_dspy.verifier.abstention import ABSTAINED, with_abstentions
 from aegir_dspy.verifier.batch import Item, scores
 from aegir_dspy.verifier.case import Case, Standard
 from aegir_dspy.verifier.completeness import completeness
@@ -88,6 +89,7 @@ class Verifier:
             "vocabulary": standard.vocabulary.sha256,
             "relations": standard.relations.sha256 if standard.relations else None,
             "nulls": self.nulls.sha256,
+            "abstained": ABSTAINED,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -173,9 +175,11 @@ class Verifier:
             case "R_D":
                 return topic_alignment(case, self._lexicon)
             case _:
-                return instance_evidence(
-                    case.composition, case.tables, self.standard.vocabulary, self.standard.ontology
+                standard = self.standard
+                evidence = instance_evidence(
+                    case.composition, case.tables, standard.vocabulary, standard.ontology
                 )
+                return with_abstentions(case, evidence)
 
     def _mean(self, values: dict[str, float]) -> float:
         weights = {name: weight for name, weight in self.profile.weights if name in values}
