@@ -1,0 +1,277 @@
+"""Which columns of several tables denote the same thing: pairs, how alike they are, and clusters of them.
+
+A pair is looked at when both hold keys of the same thing, when enough words of their headers agree, or when
+they share cells. How alike it is, from 0 to 1, is a logistic function of
+
+- *header*: Jaccard index of the words, generic words weighing less; the name of either's table may stand in;
+- *cells*: the share of the smaller set of distinct cells that is in the other, weighed by how telling these
+  cells are (every counter has the number 3); against it, when cells that could be shared are not;
+- *type*: the same label, or two that exclude each other; labels of unrelated things weigh less;
+- *kind*: numbers, dates and texts are not the same thing.
+
+Pairs of keys begin with what they refer to. Clusters come from average linkage: columns join while the mean
+over all their pairs stays above a threshold, so that a chain of alike pairs makes no cluster of unlike ones.
+Every step is in one order of the columns, hence the clusters do not depend on the order of the tables.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import squareform
+
+from aegir_dspy.annotator.element_columns import ColumnFacts
+from aegir_dspy.annotator.element_words import lexicon
+
+__all__ = ["LinkWeights", "Links", "link"]
+
+Pairs = NDArray[np.int64]  # (P, 2), the first number of a row the smaller
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkWeights:
+    """Of the logistic function, in log-odds; `bias` is that of a pair about which nothing is known."""
+
+    bias: float = -4.0
+    header: float = 5.0
+    cells: float = 5.0
+    apart: float = -2.5
+    type: float = 2.5
+    other_type: float = -2.0
+    kind: float = -3.0
+    key: float = 5.5
+    other_key: float = -3.0
+
+
+@dataclass(frozen=True)
+class Links:
+    """Clusters of columns by their numbers, ascending, and how alike the pairs of each are on average."""
+
+    clusters: tuple[tuple[int, ...], ...]
+    confidence: tuple[float, ...]
+
+
+def link(
+    columns: Sequence[ColumnFacts],
+    declared: Iterable[tuple[int, int]] = (),
+    threshold: float = 0.5,
+    weights: LinkWeights | None = None,
+) -> Links:
+    """Cluster columns; those alone are in no cluster.
+
+    Args:
+        declared: pairs that are declared to refer to each other: always in one cluster.
+        threshold: least mean likeness within a cluster.
+    """
+    together = _components(len(columns), np.array(sorted(declared), dtype=np.int64).reshape(-1, 2))
+    cells = _Cells(columns)
+    pairs = _candidates(columns, cells)
+    alike = _likeness(columns, cells, pairs, weights or LinkWeights())
+    keep = alike >= threshold / 2
+    labels = _average_linkage(len(columns), pairs[keep], alike[keep], together, threshold)
+    return _links(labels, pairs, alike)
+
+
+def _links(labels: NDArray[np.int64], pairs: Pairs, alike: Numbers) -> Links:
+    members: dict[int, list[int]] = defaultdict(list)
+    for column, label in enumerate(labels.tolist()):
+        members[label].append(column)
+    inside = labels[pairs[:, 0]] == labels[pairs[:, 1]]
+    total = np.bincount(labels[pairs[inside, 0]], alike[inside], minlength=len(labels))
+    count = np.bincount(labels[pairs[inside, 0]], minlength=len(labels))
+    found = [(tuple(group), label) for label, group in members.items() if len(group) > 1]
+    found.sort()
+    # a cluster without a scored pair was declared
+    sure = [float(total[label] / count[label]) if count[label] else 1.0 for _, label in found]
+    return Links(tuple(group for group, _ in found), tuple(sure))
+
+
+class _Cells:
+    """The cells of columns as a sparse matrix, and how telling they are."""
+
+    def __init__(self, columns: Sequence[ColumnFacts]) -> None:
+        ids: dict[str, int] = {}
+        rows, cols = [], []
+        for row, column in enumerate(columns):
+            for value in sorted(column.values):
+                rows.append(row)
+                cols.append(ids.setdefault(value, len(ids)))
+        shape = (len(columns), max(1, len(ids)))
+        self.matrix = csr_matrix((np.ones(len(rows)), (rows, cols)), shape)
+        self.count = np.array([len(column.values) for column in columns], dtype=np.float64)
+        self.telling = np.array([_telling(column) for column in columns])
+
+    def shared(self, pairs: Pairs) -> Numbers:
+        """(P,) how many cells the columns of each pair share."""
+        found = np.zeros(len(pairs))
+        for first in range(0, len(pairs), 1 << 16):
+            some = pairs[first : first + (1 << 16)]
+            both = self.matrix[some[:, 0]].multiply(self.matrix[some[:, 1]])
+            found[first : first + len(some)] = np.asarray(both.sum(1)).ravel()
+        return found
+
+    def candidates(self, most: int = 40) -> Pairs:
+        """Pairs that share at least two cells which at most `most` columns have."""
+        common = np.asarray(self.matrix.sum(0)).ravel()
+        rare = self.matrix[:, (common > 1) & (common <= most)]
+        product = (rare @ rare.T).tocoo()
+        found = (product.data >= 2) & (product.row < product.col)
+        return np.stack([product.row[found], product.col[found]], 1).astype(np.int64)
+
+
+def _telling(column: ColumnFacts) -> float:
+    """From 0 to 1: how unlikely it is that another column has the same cells by chance."""
+    values = column.values
+    if len(values) < 3 or column.kind == "boolean":
+        return 0.0
+    few = min(1.0, (len(values) - 2) / 8)
+    if column.kind == "number":
+        return few * min(1.0, float(np.median([len(value.lstrip("-")) for value in values])) / 10)
+    return few * (0.6 if column.kind == "date" else 1.0)
+
+
+def _candidates(columns: Sequence[ColumnFacts], cells: _Cells) -> Pairs:
+    """Pairs of columns of different tables, and of keys of one thing in the same."""
+    keys = _grouped([column.refers or None for column in columns])
+    parts = [cells.candidates(), _Headers(columns).candidates()]
+    table = np.array([column.table for column in columns], dtype=np.int64)
+    apart = [part[table[part[:, 0]] != table[part[:, 1]]] for part in parts]
+    pairs = np.concatenate([keys, *apart])
+    return np.unique(pairs, axis=0) if len(pairs) else pairs
+
+
+def _grouped(names: Sequence[Hashable]) -> Pairs:
+    """All pairs of columns with the same name; None is no name."""
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for column, name in enumerate(names):
+        if name is not None:
+            groups[name].append(column)
+    found = [np.zeros((0, 2), dtype=np.int64)]
+    for group in groups.values():
+        first, second = np.triu_indices(len(group), 1)
+        found.append(np.array(group, dtype=np.int64)[np.stack([first, second], 1)])
+    return np.concatenate(found)
+
+
+class _Headers:
+    """The words of headers as sparse matrices, with and without the words of the table's name."""
+
+    def __init__(self, columns: Sequence[ColumnFacts]) -> None:
+        ids: dict[str, int] = {}
+        own = [(*c.entity, *c.words) if c.generic else c.words for c in columns]
+        whole = [(*c.entity, *c.words) for c in columns]
+        for line in whole:
+            for word in line:
+                ids.setdefault(word, len(ids))
+        generic = lexicon().generic
+        self.weight = np.array(
+            [0.4 if word in generic else 0.3 if word.isdecimal() else 1.0 for word in ids] or [0.0]
+        )
+        self.own, self.whole = (self._matrix(lines, ids) for lines in (own, whole))
+        self.named = np.array([bool(c.words) for c in columns], dtype=np.bool_)
+        self.key = np.array([bool(c.refers) for c in columns], dtype=np.bool_)
+
+    def _matrix(self, lines: Sequence[Sequence[str]], ids: dict[str, int]) -> csr_matrix:
+        rows = [row for row, line in enumerate(lines) for _ in set(line)]
+        cols = [ids[word] for line in lines for word in sorted(set(line))]
+        return csr_matrix((np.ones(len(rows)), (rows, cols)), (len(lines), len(self.weight)))
+
+    def likeness(self, pairs: Pairs) -> Numbers:
+        """(P,) from 0 to 1."""
+        left, right = pairs[:, 0], pairs[:, 1]
+        sides = ((self.own, self.own), (self.whole, self.own), (self.own, self.whole))
+        alike = [self._jaccard(a[left], b[right]) for a, b in sides]
+        return np.asarray(np.max(alike, 0) * (self.named[left] & self.named[right]))
+
+    def _jaccard(self, left: csr_matrix, right: csr_matrix) -> Numbers:
+        both = left.multiply(right) @ self.weight
+        either = left @ self.weight + right @ self.weight - both
+        return np.asarray(np.divide(both, either, out=np.zeros_like(both), where=either > 0))
+
+    def candidates(self, least: float = 0.5) -> Pairs:
+        """Pairs that are no keys, with at least that likeness."""
+        rows = np.flatnonzero(self.named & ~self.key)
+        own, whole = self.own[rows], self.whole[rows]
+        rare = self.weight >= 1.0
+        product = (whole[:, rare] @ own[:, rare].T).tocoo()
+        # headers of generic words only are whole ones already
+        first, second = rows[product.row], rows[product.col]
+        ends = np.sort(np.stack([first, second], 1)[first != second], 1)
+        pairs = np.unique(ends, axis=0) if len(ends) else np.zeros((0, 2), dtype=np.int64)
+        return pairs[self.likeness(pairs) >= least]
+
+
+def _likeness(columns: Sequence[ColumnFacts], cells: _Cells, pairs: Pairs, weights: LinkWeights) -> Numbers:
+    """(P,) from 0 to 1."""
+    left, right = pairs[:, 0], pairs[:, 1]
+    key, kind = _numbered([c.refers or None for c in columns]), _numbered([c.kind or None for c in columns])
+    same_key = (key[left] == key[right]) & (key[left] >= 0)
+    some_key = (key[left] >= 0) | (key[right] >= 0)
+    header = _Headers(columns).likeness(pairs)
+    shared, smaller = cells.shared(pairs), np.minimum(cells.count[left], cells.count[right])
+    inclusion = np.divide(shared, smaller, out=np.zeros(len(pairs)), where=smaller > 0)
+    telling = np.minimum(cells.telling[left], cells.telling[right])
+    score = weights.bias + weights.cells * inclusion * telling
+    score += weights.apart * telling * (inclusion < 0.02)
+    score += np.where(same_key, weights.key, weights.header * header)
+    score += weights.other_key * (some_key & ~same_key)
+    score += _types(columns, pairs, weights) * ~same_key
+    score += weights.kind * ((kind[left] != kind[right]) & (kind[left] >= 0) & (kind[right] >= 0))
+    return np.asarray(1 / (1 + np.exp(-score)))
+
+
+def _types(columns: Sequence[ColumnFacts], pairs: Pairs, weights: LinkWeights) -> Numbers:
+    """(P,) what the types say, in log-odds."""
+    left, right = pairs[:, 0], pairs[:, 1]
+    generic = lexicon().generic_types
+    kind = _numbered([column.type for column in columns])
+    sure = np.array([c.confidence * (0.3 if c.type in generic else 1.0) for c in columns])
+    both = np.minimum(sure[left], sure[right])
+    same = kind[left] == kind[right]
+    known = (kind[left] >= 0) & (kind[right] >= 0)
+    return np.asarray(known * both * np.where(same, weights.type, weights.other_type))
+
+
+def _numbered(names: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Equal numbers for equal names, -1 for None."""
+    ids: dict[Hashable, int] = {}
+    numbers = [-1 if name is None else ids.setdefault(name, len(ids)) for name in names]
+    return np.array(numbers, dtype=np.int64)
+
+
+def _components(count: int, pairs: Pairs) -> NDArray[np.int64]:
+    """(count,) the number of the connected component of each column."""
+    graph = csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (count, count))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def _average_linkage(
+    count: int, pairs: Pairs, alike: Numbers, together: NDArray[np.int64], threshold: float
+) -> NDArray[np.int64]:
+    """(count,) cluster of each column. Pairs not given are not alike at all."""
+    ends = np.sort(together[pairs], 1)
+    ends, alike = ends[keep := ends[:, 0] != ends[:, 1]], alike[keep]
+    nodes = int(together.max()) + 1 if count else 0
+    graph = _components(nodes, ends)
+    labels = np.arange(nodes)
+    order = np.argsort(graph[ends[:, 0]], kind="stable")
+    part = graph[ends[:, 0]][order]
+    for block in np.split(order, np.flatnonzero(np.diff(part)) + 1) if len(order) else []:
+        inside = np.unique(ends[block])
+        near = np.zeros((len(inside), len(inside)))
+        first, second = (np.searchsorted(inside, ends[block, side]) for side in (0, 1))
+        np.maximum.at(near, (first, second), alike[block])
+        near = np.maximum(near, near.T)
+        apart = squareform(np.round(1 - near, 9), checks=False)
+        cut = fcluster(linkage(apart, "average"), 1 - threshold, "distance")
+        firsts = {number: inside[np.argmax(cut == number)] for number in np.unique(cut).tolist()}
+        labels[inside] = [firsts[number] for number in cut.tolist()]
+    return np.asarray(labels[together], dtype=np.int64)
