@@ -83,7 +83,9 @@ def _beyond_hermit(axioms: Sequence[Axiom], ontology: Ontology) -> bool:
     known = {t.name: "data" if t.kind == "data_property" else "object" for t in terms if "prop" in t.kind}
     sorts = property_sorts(axioms, known, types)
     inferred = property_sorts(axioms, {}, ())
-    unknown = names & _UNKNOWN_TO_HERMIT or any(not is_datatype(name) for name in types)
+    unknown = names & _UNKNOWN_TO_HERMIT or any(
+        not name.startswith(("xsd:", "rdfs:")) for name in (*types, *filter(is_datatype, names))
+    )
     return bool(unknown) or "mixed" in sorts.values() or sorts != inferred
 
 
