@@ -124,7 +124,8 @@ class Graph:
             ]
             nodes.append({"@id": encoded(subject), **self._json_properties(pairs)})
         nodes += [self._json_properties(self._unnamed[text].properties) for text in sorted(self._unnamed)]
-        context = {prefix: space for prefix, space in sorted(self.namespaces.items()) if prefix}
+        spaces = sorted(self.namespaces.items())
+        context = {prefix: {"@id": space, "@prefix": True} for prefix, space in spaces if prefix}
         return json.dumps({"@context": context, "@graph": nodes}, ensure_ascii=False, indent=1) + "\n"
 
     def _name(self, iri: str) -> str:
@@ -167,7 +168,8 @@ class Graph:
             case Iri(iri):
                 return {"@id": self._compact(iri)}
             case Literal(text, datatype):
-                return {"@value": clean(text)} | ({"@type": self._compact(datatype)} if datatype else {})
+                typed = {"@type": self._compact(datatype)} if datatype else {}
+                return {"@value": clean(text), **typed}
             case Items(items):
                 return {"@list": [self._json(one) for one in items]}
             case Thing(properties):

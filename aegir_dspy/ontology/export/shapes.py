@@ -44,7 +44,7 @@ def add_shapes(graph: Graph, columns: Columns) -> None:
 def _add_column(
     graph: Graph, columns: Columns, table: TableTypes, column: ColumnType, path: str | None
 ) -> None:
-    """`path` is the property of the column, None where several columns have it: then the column is its own."""
+    """`path` is the property of the column; None where several have it: then the column stands for itself."""
     own = columns.column(table.name, column.index)
     shape = columns.names.own("shape", table.name, str(column.index))
     graph.add(columns.names.own("shape", table.name), _sh("property"), Iri(shape))
@@ -68,9 +68,6 @@ def _add_expected(graph: Graph, shape: str, expected: Expectation) -> None:
         for prop, bound in (("minInclusive", expected.low), ("maxInclusive", expected.high)):
             if bound is not None:
                 graph.add(shape, _sh(prop), Literal(_number(bound), _XSD + "decimal"))
-    elif expected.length is not None:
-        for prop, length in zip(("minLength", "maxLength"), expected.length, strict=True):
-            graph.add(shape, _sh(prop), Literal(str(length), _XSD + "integer"))
     if expected.unique is not None:
         value = "true" if expected.unique else "false"
         graph.add(shape, ax("unique"), Literal(value, _XSD + "boolean"))
