@@ -221,4 +221,5 @@ def _coarse(bags: Sequence[Bag], kind: str) -> Bag:
         return Bag(np.zeros(0, np.int64), np.zeros(0))
     coarse = np.concatenate([bag.buckets for bag in bags]) % KINDS[kind][0]
     buckets, where = np.unique(coarse, return_inverse=True)
-    return Bag(buckets, np.bincount(where, np.concatenate([bag.counts for bag in bags]), len(buckets)))
+    counts = np.bincount(where, np.concatenate([bag.counts for bag in bags]), len(buckets))
+    return Bag(buckets, counts.astype(np.float64))

@@ -1,7 +1,7 @@
 """What an ontology says against a relation: the subject is not of its domain, the values not of its range.
 
 A type's class fits a class of the domain or range when one is the other or lies below it; a column of dates
-or numbers fits a datatype of that kind; texts fit all datatypes of text. What the ontology does not know fits.
+or numbers fits a datatype of that kind; texts fit all datatypes of text. What the ontology lacks fits.
 For column c and relation r, with the probabilities P of the types t:
 
 .. math::

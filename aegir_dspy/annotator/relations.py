@@ -9,7 +9,7 @@ know are scored as text, as types are, and held against the domains and ranges o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from aegir_dspy.annotator.annotation import Relation, TableAnnotation
 from aegir_dspy.annotator.bundle import Bundle, default_bundle, load_bundle
-from aegir_dspy.annotator.decision import Decisions, decide
+from aegir_dspy.annotator.decision import Agreement, Decisions, decide
 from aegir_dspy.annotator.relation_model import (
     RelationModel,
     default_relation_model,
@@ -118,16 +118,13 @@ class RelationAnnotator:
     ) -> Tensor:
         assert self._rows is not None
         opinions = {"ngrams": self.model.margins(describe(table, types, subject, objects))[:, self._rows]}
-        everybody = torch.ones(len(objects), dtype=torch.bool)
-        agreement = self.model.agreement
-        company = agreement.company[self._rows][:, self._rows]
-        agreement = replace(
-            agreement,
-            labels=self.relations.names,
-            company=company,
-            affinity=torch.zeros(0, len(self._rows), dtype=torch.float64),
-        )
         decision = self.model.decision
+        if "range" in decision.opinions:
+            opinions["range"] = self._ranges.opinion(table, types, subject, objects)
+        company = self.model.company.double()[self._rows][:, self._rows]
+        nothing = torch.zeros(0, len(self._rows), dtype=torch.float64)
+        agreement = Agreement((), self.relations.names, nothing, company)
+        everybody = torch.ones(len(objects), dtype=torch.bool)
         return decide(opinions, {}, Decisions(decision, decision), agreement, everybody)
 
     def _by_text(

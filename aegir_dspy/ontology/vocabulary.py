@@ -42,7 +42,8 @@ VOCABULARIES: tuple[str, ...] = ("schema", "sotab82", "sotab32", "dbpedia")
 RELATION_VOCABULARIES: tuple[str, ...] = ("sotab_cpa",)
 """The names of the built-in vocabularies of relations."""
 
-_COMPOSED = {"schema": ("sotab82", "technical"), "sotab_cpa": ("relations",)}  # the files of a vocabulary that has several
+# The files of a vocabulary that has several, or one of another name.
+_COMPOSED = {"schema": ("sotab82", "technical"), "sotab_cpa": ("relations",)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,8 +126,8 @@ class Typed:
 def relation_split(folder: Path) -> Split:
     """The training and dev tables of the 108 SOTAB relations.
 
-    dev is every table of a seeded fifth of the sites, without sites whose column types are trained on. train is
-    the rest of the named tables, and the nameless ones that share no content with dev.
+    dev is every table of a seeded fifth of the sites, without sites whose column types are trained on. train
+    is the rest of the named tables, and the nameless ones that share no content with dev.
 
     Raises:
         InputError: the folder lacks the layout or one of the sets.
@@ -287,9 +287,7 @@ def _machines(
     coef, bias = _fit(_matrix(columns, idfs, types), labels, names, config)
     counted, by_type = np.split(coef, [sum(n for n, _ in KINDS.values())])
     edges = np.cumsum([n for n, _ in KINDS.values()])[:-1]
-    parts = [
-        _int8(part / share) for part, (_, share) in zip(np.split(counted, edges), KINDS.values(), strict=True)
-    ]
+    parts = [_int8(part) for part in np.split(counted, edges)]
     weights, scales = torch.cat([w for w, _ in parts]), torch.stack([scale for _, scale in parts])
     idf = torch.from_numpy(np.concatenate(list(idfs.values()))).float()
     return weights, scales, idf, _kept(bias), _kept(by_type)
