@@ -120,6 +120,8 @@ class RowClasses:
         if parts:
             few = parts[:_MOST_SAID]
             text += " that has " + (f"{', '.join(few[:-1])} and {few[-1]}" if few[1:] else few[0])
+        else:
+            text += " that a row is about; no column says more of it"
         return f"{text}."
 
     def _name(self, said: Sequence[str]) -> str:

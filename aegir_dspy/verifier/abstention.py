@@ -42,7 +42,7 @@ def with_abstentions(case: Case, evidence: Finding) -> Finding:
         "instances.abstained",
         "composition",
         f"expected types, found {len(abstained)} of {answered + len(abstained)} columns abstained from; "
-        f"each counts {ABSTAINED}",
+        f"each counts {ABSTAINED}, or {_EMPTY} without cells",
         suggestion="give a type where the cells support one",
     )
     return Finding(quantised(value), (*evidence.diagnostics, reason))
