@@ -37,11 +37,11 @@ def measure(bench: Bench) -> None:
     count = 40 if bench.options.quick else 1_400
     groups: dict[str, list[Case]] = {"random axioms": [(random_axioms(rng), None) for _ in range(count)]}
     for name in ("schema", "dbpedia", "cco"):
-        groups[name] = _catalog_cases(rng, name, count // 6)
+        groups[name] = catalog_cases(rng, name, count // 6)
     oracle = _oracle()
     checked = agreed = 0
     for name, cases in groups.items():
-        same = _group(bench, name, cases, oracle)
+        same = compare_group(bench, name, cases, oracle)
         checked, agreed = checked + same[0], agreed + same[1]
     if oracle is not None:
         bench.check("disagreements with HermiT", checked - agreed, at_most=0)
@@ -57,7 +57,7 @@ def _oracle() -> HermitOracle | None:
         return None
 
 
-def _catalog_cases(rng: random.Random, name: str, count: int) -> list[Case]:
+def catalog_cases(rng: random.Random, name: str, count: int) -> list[Case]:
     catalog, ontology = load_catalog(), load_ontology(name)
     cases: list[Case] = []
     while len(cases) < count:
@@ -89,7 +89,9 @@ def _beyond_hermit(axioms: Sequence[Axiom], ontology: Ontology) -> bool:
     return bool(unknown) or "mixed" in sorts.values() or sorts != inferred
 
 
-def _group(bench: Bench, name: str, cases: Sequence[Case], oracle: HermitOracle | None) -> tuple[int, int]:
+def compare_group(
+    bench: Bench, name: str, cases: Sequence[Case], oracle: HermitOracle | None
+) -> tuple[int, int]:
     """Measure one kind of composition: (compared with HermiT, agreed)."""
     verdicts: list[Verdict] = []
     times: list[float] = []

@@ -186,6 +186,8 @@ class Clauses:
                 if count == 1 and filler == TOP:
                     continue
             head.append(part)
+        if body and len(head) == len(properties) == 1:
+            properties = []  # an upper bound and nothing else: better known before there are values
         if not body and not properties:
             body.append(OBJECT)  # of everything but literals
         return Clause(tuple(body), tuple(dict.fromkeys(properties)), self.concepts.union(head), reasons)

@@ -60,7 +60,8 @@ class _Document:
         for name, kind in self._names.kinds.items():
             lines = [f"{_FRAMES[kind]}: {self._name(name)}", *self._annotations(name)]
             for section, values in sorted(self._frames[name].items()):
-                lines.append(f"    {section}: " + ",\n        ".join(sorted(values)))
+                between = "\n    HasKey: " if section == "HasKey" else ",\n        "  # keys are not listed
+                lines.append(f"    {section}: " + between.join(sorted(values)))
             blocks.append("\n".join(lines))
         blocks += sorted(self._loose)
         return "\n\n".join(blocks) + "\n"
@@ -87,7 +88,7 @@ class _Document:
             case Disjoint(parts):
                 self._loose[f"DisjointClasses: {', '.join(map(self._render, parts))}"] = None
             case HasKey(subject, properties):
-                self._add(subject, "HasKey", " ".join(map(self._name, properties)))
+                self._add(subject, "HasKey", ", ".join(map(self._name, properties)))  # as Protégé reads it
             case Instance(individual, kind_of):
                 self._add(individual, "Types", self._render(kind_of))
             case Domain(prop, domain):

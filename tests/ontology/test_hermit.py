@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import random
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from aegir_dspy.errors import AegirError, PrerequisiteError
+from aegir_dspy.ontology.axioms import Axiom, Disjoint, Instance, Named, Only, Range, Some, SubClass
+from aegir_dspy.ontology.hermit import HermitOracle
+from aegir_dspy.ontology.satisfiability import unsatisfiable_classes
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+A, B, C = Named(":A"), Named("<http://example.org/ B>"), Named("ö:C")
+
+missing = [name for name in ("java",) if shutil.which(name) is None]
+missing += [name for name in ("owlready2",) if importlib.util.find_spec(name) is None]
+with_hermit = pytest.mark.skipif(bool(missing), reason=f"HermiT needs {', '.join(missing)}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def benchmarks_on_the_path() -> Iterator[None]:
+    sys.path.insert(0, str(BENCHMARKS))
+    yield
+    sys.path.remove(str(BENCHMARKS))
+
+
+@with_hermit
+def test_answers_by_set() -> None:
+    sets: list[list[Axiom]] = [
+        [SubClass(A, B), Disjoint((A, B)), SubClass(C, A)],
+        [SubClass(A, B), Disjoint((A, B)), Instance(":i", A)],
+        [SubClass(A, B)],
+        [SubClass(A, Some(":p", Named("xsd:string"))), Range(":p", Named("xsd:integer"))],
+        [SubClass(A, Only(":p", Named("xsd:string"))), Instance(":i", Named("owl:Nothing"))],
+        [],
+    ]
+    assert HermitOracle().check(sets) == [(":A", "ö:C"), None, (), (":A",), None, ()]
+
+
+@with_hermit
+def test_a_set_that_it_refuses_is_named() -> None:
+    dates: list[Axiom] = [SubClass(A, Some(":p", Named("xsd:date")))]
+    with pytest.raises(AegirError, match=r"set 1, found: .*"):
+        HermitOracle().check([[SubClass(A, B)], dates])
+
+
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(PrerequisiteError, match=r"aegir-dspy\[hermit\]"):
+        HermitOracle()
+
+
+def compare(sets: Sequence[Sequence[Axiom]]) -> tuple[int, int]:
+    """(decided, contradictory) of sets on which both agree."""
+    verdicts = [unsatisfiable_classes(axioms) for axioms in sets]
+    known = [i for i, v in enumerate(verdicts) if v.consistent is not None and not v.unknown]
+    for i, answer in zip(known, HermitOracle().check([sets[i] for i in known]), strict=True):
+        ours = None if verdicts[i].consistent is False else verdicts[i].unsatisfiable
+        assert ours == answer, sets[i]
+    return len(known), sum(bool(verdicts[i].unsatisfiable) for i in known)
+
+
+@with_hermit
+@pytest.mark.slow
+def test_agreement_on_random_axioms() -> None:
+    from _axioms import random_axioms
+
+    rng = random.Random(17)
+    decided, contradictory = compare([random_axioms(rng) for _ in range(320)])
+    assert decided >= 310
+    assert 0.2 * decided < contradictory < 0.8 * decided
+
+
+@with_hermit
+@pytest.mark.slow
+def test_agreement_on_the_catalog_with_what_ontologies_say() -> None:
+    from _harness import Bench
+    from satisfiability import HermitOracle as Oracle
+    from satisfiability import catalog_cases, compare_group
+
+    bench = Bench("satisfiability", argparse.Namespace())
+    rng = random.Random(5)
+    cases = [case for name in ("schema", "dbpedia", "cco") for case in catalog_cases(rng, name, 8)]
+    compared, agreed = compare_group(bench, "catalog", cases, Oracle())
+    assert compared == agreed
+    assert compared >= 20
