@@ -8,8 +8,9 @@ mean of all by `PRIOR` columns, with one covariance for all labels, drawn toward
 and with `FLOOR` of the variance added. What is kept of it are the label's linear weights, as integers, so
 that the verifier's sums are exact on every machine. No cell of the data is in the file.
 
-Columns are those of the training sites of SOTAB, never dev, and for labels that web tables lack generated
-ones, which count `GENERATED_WEIGHT` each in what labels have in common.
+Columns are those of the training sites of SOTAB, never dev, and generated ones, which count
+`GENERATED_WEIGHT` each in what labels have in common. A label that has both has two forms, a Gaussian each:
+ratings are ``PG-13`` on web pages and ``4.5`` in files.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from aegir_dspy.errors import AegirError, InputError
 from aegir_dspy.training.generated import GENERATED, generate_column
 from aegir_dspy.training.split import sotab32_split, sotab82_split
 from aegir_dspy.verifier.column_profile import FEATURES, profile
-from aegir_dspy.verifier.shapes import SCALE
+from aegir_dspy.verifier.shapes import FINE, SCALE
 from aegir_dspy.verifier.validators import VALIDATORS
 
 __all__ = ["fit_shapes", "labelled_columns"]
@@ -45,10 +46,8 @@ Cells = tuple[str, ...]
 
 
 def labelled_columns(folder: Path) -> tuple[list[tuple[str, Cells]], list[tuple[str, Cells]]]:
-    """Labels and cells of the training columns of web tables, and of generated columns for other labels."""
-    real = list(_real(folder))
-    known = {label for label, _ in real}
-    return real, [pair for label in GENERATED if label not in known for pair in _generated(label)]
+    """Labels and cells of the training columns of web tables, and of generated columns."""
+    return list(_real(folder)), [pair for label in GENERATED for pair in _generated(label)]
 
 
 def _real(folder: Path) -> Iterator[tuple[str, Cells]]:
@@ -69,24 +68,28 @@ def _generated(label: str) -> Iterator[tuple[str, Cells]]:
 
 def fit_shapes(real: Sequence[tuple[str, Cells]], generated: Sequence[tuple[str, Cells]]) -> dict[str, Any]:
     """The content of ``shapes.json`` from labelled columns; those without a value are left out."""
-    pairs = [(label, cells) for label, cells in (*real, *generated) if profile(cells).sample]
-    weights = np.array([1.0] * len(pairs))
-    weights[sum(bool(profile(cells).sample) for _, cells in real) :] = GENERATED_WEIGHT
-    labels = sorted({label for label, _ in pairs})
-    of = np.array([labels.index(label) for label, _ in pairs])
+    given = [((label, i), cells) for i, part in enumerate((real, generated)) for label, cells in part]
+    pairs = [(form, cells) for form, cells in given if profile(cells).sample]
+    weights = np.array([GENERATED_WEIGHT if made else 1.0 for (_, made), _ in pairs])
+    forms = sorted({form for form, _ in pairs})
+    of = np.array([forms.index(form) for form, _ in pairs])
     rows = np.array([(*profile(c).shape, *(profile(c).share(v) for v in VALIDATORS)) for _, c in pairs])
-    means = np.array([rows[of == i].mean(axis=0) for i in range(len(labels))])
+    means = np.array([rows[of == i].mean(axis=0) for i in range(len(forms))])
     background = np.average(rows, axis=0, weights=weights)
     kept = _kept(rows, means - background)
-    linear, bias = _discriminants(rows[:, kept], of, weights, len(labels))
+    linear, bias = _discriminants(rows[:, kept], of, weights, len(forms))
     names = (*FEATURES, *VALIDATORS)
     rates = dict(zip(VALIDATORS, background[len(FEATURES) :], strict=True))
     return {
         "features": [names[i] for i in kept],
         "background": {name: round(float(rate), 4) for name, rate in rates.items()},
         "labels": {
-            label: [_whole(bias[i], SCALE * SCALE), *(_whole(w, SCALE) for w in linear[i])]
-            for i, label in enumerate(labels)
+            label: [
+                [_whole(bias[i], SCALE * FINE), *(_whole(w, FINE) for w in linear[i])]
+                for i, (name, _) in enumerate(forms)
+                if name == label
+            ]
+            for label in sorted({name for name, _ in forms})
         },
     }
 

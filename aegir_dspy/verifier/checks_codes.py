@@ -13,6 +13,8 @@ from importlib import import_module
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
+from aegir_dspy.verifier.lexicons import lexicon
+
 __all__ = ["CODES", "compact", "luhn"]
 
 Check = Callable[[str], bool]
@@ -165,6 +167,7 @@ _TAX = (
     "gb.vat", "ie.pps", "tr.vkn", "jp.cn",
 )  # fmt: skip
 
+_BIC = re.compile(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
 _HASH = re.compile(
     r"(?:0x)?(?=[0-9a-f]*\d)(?:(?=[0-9]*[a-f])[0-9a-f]{7,8}|[0-9a-f]{32}|[0-9a-f]{40}"
     r"|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})|(?:sha(?:1|256|512)"
@@ -194,7 +197,9 @@ _PLATE = r"(?=.*\d)(?=.*[A-Z])[A-ZÄÖÜ0-9]{1,4}[ -]?[A-Z0-9]{1,4}[ -]?[A-Z0-9]
 CODES: Mapping[str, Check] = MappingProxyType(
     {
         "iban": _iban,
-        "bic": _stdnum("bic", first=r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?", length=(8, 11)),
+        "bic": lambda text: (
+            _BIC.fullmatch(text) is not None and text[4:6].lower() in lexicon("country_codes")
+        ),
         "credit_card": _credit_card,
         "luhn": lambda text: 8 <= len(compact(text)) <= 24 and luhn(compact(text)),
         "isin": _stdnum("isin", length=(12, 12)),

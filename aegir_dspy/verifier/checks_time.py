@@ -27,7 +27,7 @@ _CLOCK = (
 )
 _ZONE = r"(?: ?(?:Z|UTC|GMT|[A-Z]{2,4}T|\(?(?:UTC|GMT)?[+-]\d{1,2}(?::?\d{2})?(?::\d{2})?\)?))?"
 _TIME = re.compile(rf"T?(?:{_CLOCK}){_ZONE}", re.IGNORECASE)
-_SPLIT_TIME = re.compile(rf"(.{{6,40}}?)(?:[T ]|, | at | - | um )((?:{_CLOCK}){_ZONE})", re.IGNORECASE)
+_SPLIT_TIME = re.compile(rf"(.{{6,40}}?)(?:[T :]|, | at | - | um )((?:{_CLOCK}){_ZONE})", re.IGNORECASE)
 _ISO_DATE = re.compile(r"[12]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
 _WORD = re.compile(r"[^\W\d_]+")
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from aegir_dspy.tables.infer import cell_type, is_null
 from aegir_dspy.verifier.checks_numbers import number
-from aegir_dspy.verifier.validators import LONGEST, validate
+from aegir_dspy.verifier.validators import LONGEST, passes
 
 __all__ = ["FEATURES", "MOST", "ColumnProfile", "profile"]
 
@@ -50,13 +50,13 @@ class ColumnProfile:
     def share(self, validator: str) -> float:
         """The share of the cells that are not null which pass the validator; 0 of an empty column."""
         if validator not in self._shares:
-            passed = (w for v, w in zip(self.sample, self.weights, strict=True) if validate(validator, v))
+            passed = [w for v, w in zip(self.sample, self.weights, strict=True) if passes(validator, v)]
             self._shares[validator] = round(math.fsum(passed), 9)
         return self._shares[validator]
 
     def failing(self, validator: str, most: int = 3) -> tuple[str, ...]:
         """The first sampled cells that do not pass."""
-        return tuple([v for v in self.sample if not validate(validator, v)][:most])
+        return tuple([v for v in self.sample if not passes(validator, v)][:most])
 
 
 @lru_cache(maxsize=1 << 13)

@@ -12,8 +12,12 @@ sample of the rows cannot decide on them.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib import resources
 
 from aegir_dspy.ontology.composition import ColumnType, Composition, Related, TableTypes
 from aegir_dspy.ontology.expectations import expectation
@@ -27,8 +31,9 @@ from aegir_dspy.verifier.keys import distinctness, key_diagnostics
 from aegir_dspy.verifier.masking import masked
 from aegir_dspy.verifier.score import Finding, quantised
 from aegir_dspy.verifier.support import NEUTRAL, better, support
+from aegir_dspy.verifier.validators import packages
 
-__all__ = ["column_supports", "instance_evidence"]
+__all__ = ["column_supports", "evidence_identity", "instance_evidence"]
 
 BESIDE = 0.25  # weight of a relation and of a subject column; a column's is 1
 REPEATING = 0.5  # different cells of a subject column, as a share, below which it is reported
@@ -61,6 +66,17 @@ def instance_evidence(
     weight = math.fsum(w for w, _, _ in items)
     value = math.fsum(w * v for w, v, _ in items) / weight if weight else 0.0
     return Finding(quantised(value), tuple(sorted({*reasons, *key_diagnostics(tables)})))
+
+
+@cache
+def evidence_identity() -> str:
+    """SHA-256, in hex, of what values of R_E depend on besides O and I: data files and packages' releases."""
+    assets = resources.files("aegir_dspy.assets")
+    files = [
+        assets.joinpath(name).read_bytes() for name in ("shapes.json", "expectations.json", "words.json")
+    ]
+    parts = [hashlib.sha256(data).hexdigest() for data in files]
+    return hashlib.sha256(json.dumps([parts, packages()], sort_keys=True).encode()).hexdigest()
 
 
 def column_supports(types: TableTypes, table: Table, vocabulary: Vocabulary) -> dict[int, float]:

@@ -16,6 +16,7 @@ LANGUAGES = (
 )  # fmt: skip
 """Languages whose names of countries, languages, months and days are known."""
 
+_LETTERS = str.maketrans({"ı": "i", "ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"})
 _SPLIT = re.compile(r"[\W_]+")
 
 
@@ -23,7 +24,7 @@ _SPLIT = re.compile(r"[\W_]+")
 def folded(text: str) -> str:
     """Lower case without accents, punctuation as single spaces: ``Côte d'Ivoire`` → ``cote d ivoire``."""
     plain = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(c for c in plain if not unicodedata.combining(c)).replace("ı", "i").replace("ø", "o")
+    plain = "".join(c for c in plain if not unicodedata.combining(c)).translate(_LETTERS)
     return _SPLIT.sub(" ", plain).strip()
 
 

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib import resources
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,9 @@ from aegir_dspy.errors import InputError
 from aegir_dspy.verifier.column_profile import FEATURES, profile
 from aegir_dspy.verifier.score import quantised
 
-__all__ = ["SCALE", "Shapes", "load_shapes", "log_ratios"]
+__all__ = ["FINE", "SCALE", "Shapes", "load_shapes", "log_ratios"]
 
-SCALE = 1000
+SCALE, FINE = 1000, 100
 """Features and weights are integers: so many to one."""
 
 _FILE = "shapes.json"
@@ -35,21 +36,23 @@ class Shapes:
 
     Attributes:
         features: names of shape features (`FEATURES`) and validators, in the order of the weights.
-        labels: sorted.
-        weights: (labels, 1 + features) int64, bias first, which is times `SCALE` squared.
+        labels: those with a profile.
+        of: (forms,) the label's index of each form; columns of a label come in one form or two.
+        weights: (forms, 1 + features) int64, bias first, which is times `SCALE` × `FINE`.
         background: validator → share of the cells of a column of any type that pass.
         sha256: of the file.
     """
 
     features: tuple[str, ...]
     labels: tuple[str, ...]
+    of: tuple[int, ...]
     weights: NDArray[np.int64]
     background: dict[str, float]
     sha256: str
 
     @cached_property
     def index(self) -> dict[str, int]:
-        """Label → row of the weights."""
+        """Label → its place among the labels."""
         return {label: i for i, label in enumerate(self.labels)}
 
 
@@ -62,7 +65,8 @@ def load_shapes() -> Shapes:
     """
     data = resources.files("aegir_dspy.assets").joinpath(_FILE).read_bytes()
     content = json.loads(data)
-    weights = np.array(list(content["labels"].values()), dtype=np.int64)
+    forms = [(i, form) for i, rows in enumerate(content["labels"].values()) for form in rows]
+    weights = np.array([form for _, form in forms], dtype=np.int64)
     features = tuple(content["features"])
     unknown = [name for name in features if name not in FEATURES and name not in content["background"]]
     if unknown or weights.shape[1] != len(features) + 1:
@@ -71,14 +75,20 @@ def load_shapes() -> Shapes:
             "python -m aegir_dspy.training.shapes"
         )
     sha256 = hashlib.sha256(data).hexdigest()
-    return Shapes(features, tuple(content["labels"]), weights, content["background"], sha256)
+    of = tuple(i for i, _ in forms)
+    return Shapes(features, tuple(content["labels"]), of, weights, content["background"], sha256)
+
+
+def _label(form: tuple[np.int64, int]) -> int:
+    return form[1]
 
 
 @lru_cache(maxsize=1 << 13)
 def log_ratios(values: tuple[str, ...]) -> tuple[float, ...]:
     """For each of the labels of `load_shapes`, log p(column | label) − log p(column | any of them).
 
-    0 for all when the column has no value. Natural logarithm; at most log(labels), at least -20.
+    Natural logarithms, at most log(labels), at least -20; 0 for all when the column has no value. The
+    likelihood of a label is that of its likelier form.
     """
     shapes, column = load_shapes(), profile(values)
     if not column.sample:
@@ -86,7 +96,10 @@ def log_ratios(values: tuple[str, ...]) -> tuple[float, ...]:
     shape = dict(zip(FEATURES, column.shape, strict=True))
     whole = [round((shape[f] if f in shape else column.share(f)) * SCALE) for f in shapes.features]
     sums = shapes.weights @ np.array([1, *whole], dtype=np.int64)
-    scores = [int(total) / SCALE**2 for total in sums]
+    totals = [
+        max(int(s) for s, i in forms) for _, forms in groupby(zip(sums, shapes.of, strict=True), _label)
+    ]
+    scores = [total / (SCALE * FINE) for total in totals]
     best = max(scores)
     mixture = best + math.log(math.fsum(math.exp(s - best) for s in scores) / len(scores))
     return tuple(max(quantised(s - mixture), _FLOOR) for s in scores)

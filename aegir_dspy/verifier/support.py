@@ -42,7 +42,8 @@ RIVAL = -2.0
 # Validators that another type's column passes only by being of that type.
 _STRICT = (
     "email", "uuid", "iban", "isin", "doi", "ip", "url", "issn", "isbn", "iso_duration", "datetime",
-    "iso_date", "mime", "user_agent", "json", "crypto_address", "day_of_week", "formatted_phone", "opening_hours",
+    "iso_date", "mime", "user_agent", "json", "crypto_address", "day_of_week", "formatted_phone",
+    "opening_hours",
 )  # fmt: skip
 # Validators whose cells pass several by nature.
 _KIN = (

@@ -21,7 +21,7 @@ from aegir_dspy.verifier.checks_numbers import NUMBERS
 from aegir_dspy.verifier.checks_time import TIMES
 from aegir_dspy.verifier.checks_words import WORDS
 
-__all__ = ["LONGEST", "VALIDATORS", "EvidenceKind", "kind_of", "packages", "validate"]
+__all__ = ["LONGEST", "VALIDATORS", "EvidenceKind", "kind_of", "packages", "passes", "validate"]
 
 LONGEST = 256
 """Characters of a cell that are looked at; what stands behind does not count."""
@@ -59,17 +59,18 @@ def validate(name: str, value: str) -> bool | None:
     Raises:
         InputError: there is no such validator.
     """
-    return None if is_null(value) else _passes(name, value[:LONGEST])
+    return None if is_null(value) else passes(name, value[:LONGEST].strip())
 
 
 @lru_cache(maxsize=1 << 16)
-def _passes(name: str, value: str) -> bool:
+def passes(name: str, value: str) -> bool:
+    """`validate` of a text that is no null, has no spaces around it and at most `LONGEST` characters."""
     check = VALIDATORS.get(name)
     if check is None:
         raise InputError(
             f"expected a validator, found {name!r}; see VALIDATORS for the {len(VALIDATORS)} names"
         )
-    return check(value.strip())
+    return check(value)
 
 
 def packages() -> dict[str, str]:
