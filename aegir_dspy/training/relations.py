@@ -73,6 +73,8 @@ class RelationsConfig:
         untyped: share of the tables of the second copy whose types are not told.
         company: pairs' worth of independence mixed into each pair of relations.
         abstain_below: confidence under which no relation is given.
+        varied: whether there is a second copy of the columns, with headers and other types.
+        without: kinds of bags that are left out, ``types`` for the types: to see what each is worth.
     """
 
     seed: int = 0
@@ -82,6 +84,8 @@ class RelationsConfig:
     untyped: float = 0.3
     company: float = 0.5
     abstain_below: float = 0.3
+    varied: bool = True
+    without: tuple[str, ...] = ()
 
 
 class Told(NamedTuple):
@@ -183,12 +187,14 @@ def fit_relations(tables: Sequence[Typed], vocabulary: Vocabulary, config: Relat
     rng = random.Random(config.seed)
     columns = [one for table in tables for one in table.described("sotab82")]
     labels = [label for table in tables for label in table.labels]
-    for table in tables:
+    for table in tables if config.varied else ():
         columns += _varied(table, vocabulary, config, rng).described(
             "schema" if rng.random() >= config.untyped else None
         )
+    columns = [_left(one, config.without) for one in columns]
     types = load_vocabulary("schema").names
-    weights, scale, idf, bias, by_type = _machines(columns, labels * 2, vocabulary.names, types, config)
+    told = labels * 2 if config.varied else labels
+    weights, scale, idf, bias, by_type = _machines(columns, told, vocabulary.names, types, config)
     company = count_company([table.labels for table in tables], vocabulary.names, config.company)
     return RelationModel(
         vocabulary.names,
@@ -208,16 +214,25 @@ def cross_fitted(tables: Sequence[Typed], vocabulary: Vocabulary, config: Relati
     found = []
     for fold in range(config.folds):
         model = fit_relations([t for t in tables if t.fold(config.folds) != fold], vocabulary, config)
-        found += tell(model, [t for t in tables if t.fold(config.folds) == fold])
+        part = [t for t in tables if t.fold(config.folds) == fold]
+        found += tell(model, part, without=config.without)
     return found
 
 
-def tell(model: RelationModel, tables: Sequence[Typed], types: str | None = "sotab82") -> list[Told]:
-    """What a model says of the labelled columns of some tables, whose types are of that vocabulary."""
+def tell(
+    model: RelationModel,
+    tables: Sequence[Typed],
+    types: str | None = "sotab82",
+    without: Sequence[str] = (),
+) -> list[Told]:
+    """What a model says of the labelled columns of some tables, whose types are of that vocabulary.
+
+    `without`: kinds of bags left out, as in its training.
+    """
     row, found = {label: i for i, label in enumerate(model.labels)}, []
     for table in tables:
         gold = torch.tensor([row[label] for label in table.labels])
-        margins = model.margins(table.described(types))
+        margins = model.margins([_left(one, without) for one in table.described(types)])
         judged = Judged({"ngrams": margins}, {}, torch.arange(len(gold)), gold, 0)
         found.append(Told(judged, model.agreement))
     return found
@@ -260,6 +275,13 @@ def decided_by(told: Sequence[Told], config: DecisionConfig) -> tuple[Tensor, Te
     """(N, L) log-probabilities of the labelled columns of some tables, and (N,) their relations."""
     rows = [decided([one.judged], Decisions(config, config), one.agreement)[0] for one in told]
     return torch.cat(rows), torch.cat([one.judged.gold for one in told])
+
+
+def _left(column: Described, without: Sequence[str]) -> Described:
+    """The column without some kinds of bags."""
+    nothing = Bag(np.zeros(0, np.int64), np.zeros(0))
+    bags = {kind: nothing if kind in without else bag for kind, bag in column.bags.items()}
+    return Described(bags, {}, {}) if "types" in without else replace(column, bags=bags)
 
 
 def _varied(table: Typed, vocabulary: Vocabulary, config: RelationsConfig, rng: random.Random) -> Typed:
