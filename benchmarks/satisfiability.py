@@ -27,7 +27,18 @@ from aegir_dspy.ontology.terms import Ontology
 
 Case = tuple[Sequence[Axiom], Ontology | None]
 
-_NO_HERMIT = ("date", "time", "gYear", "gYearMonth", "gMonth", "gMonthDay", "gDay", "duration")
+_NO_HERMIT = (
+    "date",
+    "time",
+    "gYear",
+    "gYearMonth",
+    "gMonth",
+    "gMonthDay",
+    "gDay",
+    "duration",
+    "yearMonthDuration",
+    "dayTimeDuration",
+)
 _UNKNOWN_TO_HERMIT = frozenset((*(f"xsd:{name}" for name in _NO_HERMIT), "rdf:langString"))
 
 

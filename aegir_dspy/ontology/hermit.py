@@ -105,7 +105,8 @@ class HermitOracle:
                 if len(answers) == len(sets):
                     break
                 if _INCONSISTENT not in error:
-                    reason = next(iter(error.strip().splitlines()), "no answer")
+                    lines = error.split("\tat ")[0].split()
+                    reason = " ".join(lines)[:300] or "no answer"
                     raise AegirError(f"expected HermiT to read set {len(answers)}, found: {reason}")
                 answers.append(None)  # it stops at an inconsistent one: go on behind it
         return answers
