@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 
 from aegir_dspy.errors import AegirError, PrerequisiteError
@@ -195,9 +196,11 @@ class _Writer:
             case SubClass():
                 return f"SubClassOf({self.expression(one.sub)} {self.expression(one.super)})"
             case Equivalent():
-                return f"EquivalentClasses({self.expression(one.left)} {self.expression(one.right)})"
+                left, right = self.expression(one.left), self.expression(one.right)
+                return f"SubClassOf({left} {right})\nSubClassOf({right} {left})"
             case Disjoint():
-                return f"DisjointClasses({' '.join(map(self.expression, one.parts))})"
+                pairs = combinations(map(self.expression, one.parts), 2)  # its lists drop what is there twice
+                return "\n".join(f"SubClassOf({a} ObjectComplementOf({b}))" for a, b in pairs)
             case Instance():
                 individual = self._short("individual", one.individual)
                 return f"ClassAssertion({self.expression(one.type)} {individual})"

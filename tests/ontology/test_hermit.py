@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from aegir_dspy.errors import AegirError, PrerequisiteError
-from aegir_dspy.ontology.axioms import Axiom, Disjoint, Instance, Named, Only, Range, Some, SubClass
+from aegir_dspy.ontology.axioms import (
+    Axiom,
+    Disjoint,
+    Equivalent,
+    Instance,
+    Named,
+    Only,
+    Range,
+    Some,
+    SubClass,
+)
 from aegir_dspy.ontology.hermit import HermitOracle
 from aegir_dspy.ontology.satisfiability import unsatisfiable_classes
 
@@ -39,8 +49,9 @@ def test_answers_by_set() -> None:
         [SubClass(A, Some(":p", Named("xsd:string"))), Range(":p", Named("xsd:integer"))],
         [SubClass(A, Only(":p", Named("xsd:string"))), Instance(":i", Named("owl:Nothing"))],
         [],
+        [Disjoint((A, A)), Equivalent(B, B), Disjoint((C, B, C))],
     ]
-    assert HermitOracle().check(sets) == [(":A", "ö:C"), None, (), (":A",), None, ()]
+    assert HermitOracle().check(sets) == [(":A", "ö:C"), None, (), (":A",), None, (), (":A", "ö:C")]
 
 
 @with_hermit
