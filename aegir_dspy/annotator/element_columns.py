@@ -12,17 +12,23 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from zlib import crc32
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 from aegir_dspy.annotator.annotation import ColumnAnnotation, TableAnnotation
 from aegir_dspy.annotator.element_words import Words, entity, lexicon, shortenings, words
-from aegir_dspy.tables.infer import is_null
+from aegir_dspy.tables.infer import infer_type, is_null
 from aegir_dspy.tables.table import Column, Table
 
 __all__ = ["ColumnFacts", "facts", "kind_of"]
 
 _MOST_VALUES = 512  # distinct values of a column that are compared
 _KEYS = ("id", "code", "number", "reference")  # last words of headers of keys, the usual one first
+_SHARED, _SHAPE = 3, 0.4  # headers, and share of all headers, that tables of one shape have in common
 _SURE = 0.5  # confidence under which a type is not believed
 _DECLARED = (
     (re.compile(r"bool|bit\b", re.I), "boolean"),
@@ -42,6 +48,7 @@ class ColumnFacts:
         table, index: where it is; the table by its position in the order of `facts`.
         words: of the header, written out.
         entity: what the rows of its table are.
+        like: the entity of the first table that has much the same headers, its own where there is none.
         refers: what its keys are of, () where it holds none.
         type: label it was annotated with, None where that is not sure.
         confidence: of the type.
@@ -53,6 +60,7 @@ class ColumnFacts:
     index: int
     words: Words
     entity: Words
+    like: Words
     refers: Words
     type: str | None
     confidence: float
@@ -72,6 +80,7 @@ def facts(tables: Sequence[Table], annotations: Sequence[TableAnnotation | None]
     longer = shortenings(entities, (line for table in headers for line in table))
     headers = [[_whole(line, longer, entities) for line in table] for table in headers]
     references = _References(tables, entities, headers)
+    alike = _of_one_shape(entities, headers)
     found = []
     for t, (table, annotation) in enumerate(zip(tables, annotations, strict=True)):
         typed = {c.index: c for c in annotation.columns} if annotation is not None else {}
@@ -83,6 +92,7 @@ def facts(tables: Sequence[Table], annotations: Sequence[TableAnnotation | None]
                     index=i,
                     words=headers[t][i],
                     entity=entities[t],
+                    like=alike[t],
                     refers=references.of(t, i),
                     type=label,
                     confidence=sure,
@@ -93,10 +103,29 @@ def facts(tables: Sequence[Table], annotations: Sequence[TableAnnotation | None]
     return found
 
 
+def _of_one_shape(entities: Sequence[Words], headers: Sequence[Sequence[Words]]) -> list[Words]:
+    """For each table the entity of the first of those it is connected with by having the same headers."""
+    of: dict[Words, int] = {}
+    sets = [sorted({of.setdefault(line, len(of)) for line in table if line}) for table in headers]
+    ends = np.cumsum([0, *map(len, sets)])
+    inside = [number for one in sets for number in one]
+    matrix = csr_matrix((np.ones(len(inside)), inside, ends), (len(sets), max(1, len(of))))
+    shared, size = (matrix @ matrix.T).tocoo(), np.diff(ends)
+    either = size[shared.row] + size[shared.col] - shared.data
+    near = (shared.data >= _SHARED) & (shared.data >= _SHAPE * either)
+    graph = csr_matrix((np.ones(near.sum()), (shared.row[near], shared.col[near])), shared.shape)
+    first: dict[int, Words] = {}
+    groups = connected_components(graph, directed=False)[1].tolist()
+    return [first.setdefault(group, entity) for group, entity in zip(groups, entities, strict=True)]
+
+
 def kind_of(column: Column) -> str:
     """``number``, ``date``, ``text``, ``boolean``, or "" of a column without values and declaration."""
-    if any(not is_null(value) for value in column.values):
-        return _INFERRED.get(column.inferred_type, column.inferred_type)
+    some = list(islice((value for value in column.values if not is_null(value)), 20))
+    if some:
+        # tables that were not read from files may say of every column that it is text
+        kind = infer_type(some) if column.inferred_type == "text" else column.inferred_type
+        return _INFERRED.get(kind, kind)
     declared = column.declared_type or ""
     return next((kind for pattern, kind in _DECLARED if pattern.search(declared)), "")
 
@@ -107,8 +136,14 @@ def _type(annotation: ColumnAnnotation | None) -> tuple[str | None, float]:
     return annotation.type, annotation.confidence
 
 
+def _repeats(column: Column) -> bool:
+    """Whether a cell occurs twice: the shirt number of a player is no key."""
+    filled = [value for value in column.values if not is_null(value)]
+    return len(set(filled)) < len(filled)
+
+
 def _values(column: Column) -> frozenset[str]:
-    plain = {" ".join(value.lower().split()) for value in set(column.values) if not is_null(value)}
+    plain = {value.strip().lower() for value in set(column.values) if not is_null(value)}
     if len(plain) > _MOST_VALUES:
         plain = set(sorted(plain, key=lambda value: (crc32(value.encode()), value))[:_MOST_VALUES])
     return frozenset(plain)
@@ -148,7 +183,8 @@ class _References:
         line, own = self.headers[table][column], self.entities[table]
         last, before = line[-1:], line[:-1]
         if last and last[0] in _KEYS and (not before or before == own):
-            return self._named(own, last[0])
+            telling = last == ("id",) or not _repeats(self.tables[table].columns[column])
+            return self._named(own, last[0]) if telling else ()
         if last == ("id",):
             if len(before) == 1 and before[0] in lexicon().own_key:
                 return (*own, before[0])

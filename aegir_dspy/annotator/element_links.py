@@ -6,6 +6,8 @@ they share cells. How alike it is, from 0 to 1, is a logistic function of
 - *header*: Jaccard index of the words, generic words weighing less; the name of either's table may stand in;
 - *cells*: the share of the smaller set of distinct cells that is in the other, weighed by how telling these
   cells are (every counter has the number 3); against it, when cells that could be shared are not;
+- *thing*: tables of different things that have keys hold different attributes, such as cities of customers
+  and of suppliers, unless a header names the other thing;
 - *type*: the same label, or two that exclude each other; labels of unrelated things weigh less;
 - *kind*: numbers, dates and texts are not the same thing.
 
@@ -32,6 +34,8 @@ from aegir_dspy.annotator.element_words import lexicon
 
 __all__ = ["LinkWeights", "Links", "link"]
 
+_FEW = 0.1  # share of shared cells below which they speak against a pair
+
 Pairs = NDArray[np.int64]  # (P, 2), the first number of a row the smaller
 Numbers = NDArray[np.float64]
 
@@ -41,14 +45,15 @@ class LinkWeights:
     """Of the logistic function, in log-odds; `bias` is that of a pair about which nothing is known."""
 
     bias: float = -4.0
-    header: float = 5.0
-    cells: float = 5.0
-    apart: float = -2.5
-    type: float = 2.5
-    other_type: float = -2.0
+    header: float = 4.5
+    cells: float = 8.0
+    apart: float = -0.75
+    type: float = 1.75
+    other_type: float = -0.5
     kind: float = -3.0
-    key: float = 5.5
+    key: float = 4.5
     other_key: float = -3.0
+    other_thing: float = -3.5
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Links:
 def link(
     columns: Sequence[ColumnFacts],
     declared: Iterable[tuple[int, int]] = (),
-    threshold: float = 0.5,
+    threshold: float = 0.45,
     weights: LinkWeights | None = None,
 ) -> Links:
     """Cluster columns; those alone are in no cluster.
@@ -99,13 +104,9 @@ class _Cells:
 
     def __init__(self, columns: Sequence[ColumnFacts]) -> None:
         ids: dict[str, int] = {}
-        rows, cols = [], []
-        for row, column in enumerate(columns):
-            for value in sorted(column.values):
-                rows.append(row)
-                cols.append(ids.setdefault(value, len(ids)))
-        shape = (len(columns), max(1, len(ids)))
-        self.matrix = csr_matrix((np.ones(len(rows)), (rows, cols)), shape)
+        cols = [ids.setdefault(value, len(ids)) for column in columns for value in column.values]
+        ends = np.cumsum([0, *(len(column.values) for column in columns)])
+        self.matrix = csr_matrix((np.ones(len(cols)), cols, ends), (len(columns), max(1, len(ids))))
         self.count = np.array([len(column.values) for column in columns], dtype=np.float64)
         self.telling = np.array([_telling(column) for column in columns])
 
@@ -144,8 +145,14 @@ def _candidates(columns: Sequence[ColumnFacts], cells: _Cells) -> Pairs:
     parts = [cells.candidates(), _Headers(columns).candidates()]
     table = np.array([column.table for column in columns], dtype=np.int64)
     apart = [part[table[part[:, 0]] != table[part[:, 1]]] for part in parts]
-    pairs = np.concatenate([keys, *apart])
-    return np.unique(pairs, axis=0) if len(pairs) else pairs
+    return _unique(np.concatenate([keys, *apart]), len(columns))
+
+
+def _unique(pairs: Pairs, count: int) -> Pairs:
+    """The pairs of numbers below `count`, each once, in order."""
+    codes = np.sort(pairs[:, 0] * count + pairs[:, 1])
+    codes = codes[np.diff(codes, prepend=-1) != 0]
+    return np.stack(np.divmod(codes, max(1, count)), 1)
 
 
 def _grouped(names: Sequence[Hashable]) -> Pairs:
@@ -166,8 +173,8 @@ class _Headers:
 
     def __init__(self, columns: Sequence[ColumnFacts]) -> None:
         ids: dict[str, int] = {}
-        own = [(*c.entity, *c.words) if c.generic else c.words for c in columns]
-        whole = [(*c.entity, *c.words) for c in columns]
+        own = [(*c.like, *c.words) if c.generic else c.words for c in columns]
+        whole = [(*c.like, *c.words) for c in columns]
         for line in whole:
             for word in line:
                 ids.setdefault(word, len(ids))
@@ -205,7 +212,7 @@ class _Headers:
         # headers of generic words only are whole ones already
         first, second = rows[product.row], rows[product.col]
         ends = np.sort(np.stack([first, second], 1)[first != second], 1)
-        pairs = np.unique(ends, axis=0) if len(ends) else np.zeros((0, 2), dtype=np.int64)
+        pairs = _unique(ends.astype(np.int64), len(self.key))
         return pairs[self.likeness(pairs) >= least]
 
 
@@ -220,12 +227,28 @@ def _likeness(columns: Sequence[ColumnFacts], cells: _Cells, pairs: Pairs, weigh
     inclusion = np.divide(shared, smaller, out=np.zeros(len(pairs)), where=smaller > 0)
     telling = np.minimum(cells.telling[left], cells.telling[right])
     score = weights.bias + weights.cells * inclusion * telling
-    score += weights.apart * telling * (inclusion < 0.02)
+    score += weights.apart * telling * np.maximum(0, 1 - inclusion / _FEW)
+    score += weights.other_thing * (_other_things(columns, pairs) & ~some_key)
     score += np.where(same_key, weights.key, weights.header * header)
     score += weights.other_key * (some_key & ~same_key)
     score += _types(columns, pairs, weights) * ~same_key
     score += weights.kind * ((kind[left] != kind[right]) & (kind[left] >= 0) & (kind[right] >= 0))
     return np.asarray(1 / (1 + np.exp(-score)))
+
+
+def _other_things(columns: Sequence[ColumnFacts], pairs: Pairs) -> NDArray[np.bool_]:
+    """(P,) whether the tables are of different things that have keys, which neither header speaks of."""
+    keyed = {column.refers for column in columns if column.refers}
+    names = sorted({column.entity for column in columns} & keyed)
+    own = np.array([names.index(c.entity) if c.entity in keyed else -1 for c in columns], dtype=np.int64)
+    lines = {column.words: frozenset(column.words) for column in columns}
+    told = {line: [has.issuperset(name) for name in names] for line, has in lines.items()}
+    spoken = np.array([told[column.words] for column in columns], dtype=np.bool_).reshape(len(columns), -1)
+    left, right = pairs[:, 0], pairs[:, 1]
+    differ = np.asarray((own[left] != own[right]) & (own[left] >= 0) & (own[right] >= 0))
+    left, right = left[differ], right[differ]
+    differ[differ] = ~(spoken[left, own[right]] | spoken[right, own[left]])
+    return differ
 
 
 def _types(columns: Sequence[ColumnFacts], pairs: Pairs, weights: LinkWeights) -> Numbers:

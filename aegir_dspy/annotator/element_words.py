@@ -42,6 +42,7 @@ class Lexicon:
         own_key: words before ``id`` that mean the row itself.
         generic_types: labels of vocabularies that columns of unrelated things have.
         rules: groups of columns that form one element, as in the file.
+        spoken: whole words of headers that the file knows.
     """
 
     written_out: Mapping[str, Words]
@@ -50,6 +51,7 @@ class Lexicon:
     own_key: frozenset[str]
     generic_types: frozenset[str]
     rules: tuple[Mapping[str, Any], ...]
+    spoken: frozenset[str]
 
 
 @cache
@@ -60,7 +62,10 @@ def lexicon() -> Lexicon:
     long |= {word: (one,) for word, one in data["synonyms"].items()}
     sets = (frozenset(data[name]) for name in ("generic", "table_prefixes", "own_key", "generic_types"))
     generic, prefixes, own_key, generic_types = sets
-    return Lexicon(long, generic, prefixes, own_key, generic_types, tuple(data["rules"]))
+    told = [*data["abbreviations"].values(), *data["synonyms"].values()]
+    told += [text for rule in data["rules"] for part in rule["parts"] for text in part["headers"]]
+    spoken = generic | {word for text in told for word in text.split() if word not in long}
+    return Lexicon(long, generic, prefixes, own_key, generic_types, tuple(data["rules"]), spoken)
 
 
 @cache
@@ -101,15 +106,22 @@ def entity(table: Table) -> Words:
 
 
 def shortenings(entities: Iterable[Words], headers: Iterable[Words]) -> dict[str, str]:
-    """Words of headers that are the beginning, or the consonants, of exactly one word of the entities: it."""
-    named = sorted({word for line in entities for word in line if not word.isdecimal()})
+    """Words of headers that are cut short: the one word they are the beginning, or the consonants, of.
+
+    Beginnings of the words of entities have three letters at least, of the rules' words four.
+    """
+    named = {word for line in entities for word in line if not word.isdecimal()}
+    known = lexicon().spoken
     longer: dict[str, set[str]] = {}
-    for word in named:
-        for short in {word[:n] for n in range(_SHORTEST, len(word) - 1)} | {_skeleton(word)}:
+    for word in sorted(named | known):
+        shortest = _SHORTEST if word in named else _SHORTEST + 1
+        for short in {word[:n] for n in range(shortest, len(word) - 1)} | {_skeleton(word)}:
             longer.setdefault(short, set()).add(word)
     asked = {word for line in headers for word in line if len(word) >= _SHORTEST}
-    asked -= {*named, *lexicon().generic}
-    return {word: min(longer[word]) for word in sorted(asked) if len(longer.get(word, ())) == 1}
+    asked -= named | known
+    # what a table is named after comes before what anything may be called
+    found = {word: longer.get(word, set()) & named or longer.get(word, set()) for word in sorted(asked)}
+    return {word: min(whole) for word, whole in found.items() if len(whole) == 1}
 
 
 def _skeleton(word: str) -> str:

@@ -64,7 +64,7 @@ class ElementsConfig:
         same: whether columns that denote the same thing are looked for.
     """
 
-    threshold: float = 0.5
+    threshold: float = 0.45
     parts: bool = True
     same: bool = True
 
