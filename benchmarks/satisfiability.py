@@ -18,11 +18,11 @@ from aegir_dspy.errors import PrerequisiteError
 from aegir_dspy.ontology.axioms import And, Axiom, Cardinality, Disjoint, Named, Or, Some, SubClass
 from aegir_dspy.ontology.background import background, used_names
 from aegir_dspy.ontology.catalog import load_catalog
-from aegir_dspy.ontology.clauses import property_sorts
 from aegir_dspy.ontology.datatypes import is_datatype
 from aegir_dspy.ontology.hermit import HermitOracle
 from aegir_dspy.ontology.registry import load_ontology
 from aegir_dspy.ontology.satisfiability import Verdict, unsatisfiable_classes
+from aegir_dspy.ontology.sorts import property_sorts
 from aegir_dspy.ontology.terms import Ontology
 
 Case = tuple[Sequence[Axiom], Ontology | None]

@@ -37,8 +37,8 @@ from aegir_dspy.ontology.axioms import (
     Value,
 )
 from aegir_dspy.ontology.background import used_names
-from aegir_dspy.ontology.clauses import property_sorts
 from aegir_dspy.ontology.datatypes import is_datatype
+from aegir_dspy.ontology.sorts import property_sorts
 from aegir_dspy.ontology.terms import PREFIXES
 
 __all__ = ["HermitOracle"]

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from aegir_dspy.ontology.axioms import Axiom
 from aegir_dspy.ontology.background import background, used_names
-from aegir_dspy.ontology.clauses import Clauses, property_sorts
+from aegir_dspy.ontology.clauses import Clauses
 from aegir_dspy.ontology.concepts import TOP, BudgetExceeded
 from aegir_dspy.ontology.datatypes import is_datatype
+from aegir_dspy.ontology.sorts import property_sorts
 from aegir_dspy.ontology.tableau import Budget, Tableau
 from aegir_dspy.ontology.terms import Ontology
 

@@ -9,15 +9,13 @@ remain in the end say which axioms are to blame.
 
 from __future__ import annotations
 
-import math
-from collections.abc import KeysView
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from aegir_dspy.ontology.clauses import Clause, Clauses
+from aegir_dspy.ontology.completion import Budget, Clash, Completion, Node
 from aegir_dspy.ontology.concepts import (
     ATOM,
-    BOTTOM,
     DATA,
     DATA_OR_OBJECT,
     MIN,
@@ -26,36 +24,14 @@ from aegir_dspy.ontology.concepts import (
     UNION,
     BudgetExceeded,
 )
-from aegir_dspy.ontology.datatypes import LITERAL, SPACES, colours, size
+from aegir_dspy.ontology.datatypes import LITERAL, SPACES
 
 __all__ = ["Budget", "Tableau"]
 
-_MISSING: Final = object()
-_MOST_COPIES = 64  # nodes that one "at least n" makes where they have to be told apart
-_EVERY_VALUE = SPACES[LITERAL]
+_MOST_COPIES: Final = 64  # nodes that one "at least n" makes where they have to be told apart
+_EVERY_VALUE: Final = SPACES[LITERAL]
 
 Option = tuple[str, int, int]  # ("add", node, number) or ("merge", node, node)
-
-
-@dataclass(slots=True)
-class Budget:
-    """Work left, in steps of about a microsecond."""
-
-    left: int
-
-    def spend(self, steps: int = 1) -> None:
-        """Use up some; BudgetExceeded when there is none left."""
-        self.left -= steps
-        if self.left < 0:
-            raise BudgetExceeded
-
-
-class _Clash(Exception):
-    """A contradiction, and the bits of what it rests on."""
-
-    def __init__(self, reasons: int) -> None:
-        super().__init__()
-        self.reasons = reasons
 
 
 @dataclass(slots=True)
@@ -68,53 +44,14 @@ class _Branch:
     taken: int = 0
 
 
-@dataclass(slots=True)
-class _Node:
-    """A thing, or a value.
-
-    Attributes:
-        parent: the node it was made for, or -1.
-        name: of an individual, else "".
-        copies: how many like it there are.
-        label: number → reasons.
-        edges: node → property → reasons.
-        properties: property it has a value of → reasons.
-        upper: the ``at most 0`` numbers of the label → property.
-        space: (cells its value may lie in, reasons), in a dict so that it can be undone.
-    """
-
-    parent: int
-    name: str = ""
-    copies: int = 1
-    label: dict[int, int] = field(default_factory=dict)
-    edges: dict[int, dict[str, int]] = field(default_factory=dict)
-    properties: dict[str, int] = field(default_factory=dict)
-    upper: dict[int, str] = field(default_factory=dict)
-    space: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-
-class Tableau:
+class Tableau(Completion):
     """One test of satisfiability: `Tableau(clauses, axioms, budget).run(number, individuals=…)`.
 
     Axioms of the bits `without` are passed over.
     """
 
     def __init__(self, clauses: Clauses, axioms: int, budget: Budget, without: int = 0) -> None:
-        self._clauses = clauses
-        self._concepts = clauses.concepts
-        self._shift = axioms  # bits below are axioms, bits above are choices
-        self._budget = budget
-        self._without = without
-        self._nodes: list[_Node] = []
-        self._dead: dict[int, tuple[int, int]] = {}  # node → (the one it became part of or -1, reasons)
-        self._named: dict[str, int] = {}
-        self._apart: dict[tuple[int, int], int] = {}
-        self._made: dict[tuple[int, int], bool] = {}  # (node, at least n) that has its nodes
-        self._trail: list[tuple[dict[Any, Any], Any, Any]] = []
-        self._queue: list[tuple[int, int]] = []
-        self._choices: list[tuple[int, int]] = []
-        self._bounds: list[tuple[int, int]] = []
-        self._makers: list[tuple[int, int]] = []
+        super().__init__(clauses, axioms, budget, without)
         self._branches: list[_Branch] = []
 
     def run(self, number: int, *, individuals: bool) -> int | None:
@@ -122,14 +59,14 @@ class Tableau:
         try:
             try:
                 self._start(number, individuals)
-            except _Clash as clash:
+            except Clash as clash:
                 return clash.reasons
             while True:
                 try:
                     self._propagate()
                     if not (self._choose() or self._bound() or self._values() or self._make()):
                         return None
-                except _Clash as clash:
+                except Clash as clash:
                     reasons = self._jump(clash.reasons)
                     if reasons is not None:
                         return reasons
@@ -142,79 +79,9 @@ class Tableau:
             for one, reasons in types:
                 if not reasons & self._without:
                     self._add(node, one, reasons)
-        root = self._node(_Node(-1))
+        root = self._node(Node(-1))
         self._add(root, OBJECT, 0)
         self._add(root, number, 0)
-
-    def _atoms(self) -> set[int]:
-        """The atoms of the nodes that belong to the model found."""
-        blocked = self._blocked()
-        found: set[int] = set()
-        for i, node in enumerate(self._nodes):
-            if i not in self._dead and node.parent not in blocked:
-                found |= node.label.keys()
-        return found
-
-    # What is known, and taking it back
-
-    def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
-        self._trail.append((table, key, table.get(key, _MISSING)))
-        table[key] = value
-
-    def _mark(self) -> tuple[int, ...]:
-        return (
-            *(len(self._trail), len(self._nodes), len(self._choices)),
-            *(len(self._bounds), len(self._makers)),
-        )
-
-    def _undo(self, mark: tuple[int, ...]) -> None:
-        while len(self._trail) > mark[0]:
-            table, key, value = self._trail.pop()
-            if value is _MISSING:
-                del table[key]
-            else:
-                table[key] = value
-        lists: tuple[list[Any], ...] = (self._nodes, self._choices, self._bounds, self._makers)
-        for each, length in zip(lists, mark[1:], strict=True):
-            del each[length:]
-        self._queue.clear()
-
-    def _node(self, node: _Node) -> int:
-        self._nodes.append(node)
-        self._budget.spend(5)
-        return len(self._nodes) - 1
-
-    def _individual(self, name: str) -> int:
-        """The node of an individual, made if need be; follow `_becomes` for what became of it."""
-        if name not in self._named:
-            node = self._node(_Node(-1, name))
-            self._set(self._named, name, node)
-            self._add(node, OBJECT, 0)
-            self._add(node, self._concepts.atom(f"= {name}"), 0)
-        return self._named[name]
-
-    def _becomes(self, node: int) -> tuple[int, int]:
-        """The living node that an individual's node was merged into, and why."""
-        reasons = 0
-        while node in self._dead:
-            node, more = self._dead[node]
-            reasons |= more
-        return node, reasons
-
-    def _add(self, node: int, number: int, reasons: int) -> None:
-        """The node is a `number`."""
-        label = self._nodes[node].label
-        if number in label:
-            return
-        self._budget.spend()
-        if number == BOTTOM:
-            raise _Clash(reasons)
-        if number ^ 1 in label:
-            raise _Clash(reasons | label[number ^ 1])
-        self._set(label, number, reasons)
-        self._queue.append((node, number))
-
-    # Rules without a choice
 
     def _propagate(self) -> None:
         while self._queue:
@@ -265,7 +132,7 @@ class Tableau:
         if old & cells != old:
             self._set(space, "", (old & cells, why | reasons))
             if not old & cells:  # of a thing, only complements are said: they always leave other values
-                raise _Clash(why | reasons)
+                raise Clash(why | reasons)
 
     def _fire(self, node: int, clause: Clause) -> None:
         """Conclude what a clause says if all that it waits for is there."""
@@ -310,8 +177,6 @@ class Tableau:
     def _add_sort(self, node: int, prop: str, reasons: int) -> None:
         sort = {"data": DATA, "mixed": DATA_OR_OBJECT}.get(self._clauses.sorts.get(prop, ""), OBJECT)
         self._add(node, sort, reasons)
-
-    # Rules with a choice
 
     def _choose(self) -> bool:
         """Settle a union: the one with fewest alternatives left. False when all are settled."""
@@ -388,7 +253,7 @@ class Tableau:
     def _branch(self, options: list[Option], reasons: int) -> None:
         """Take the first option, keeping the others for when it fails."""
         if not options:
-            raise _Clash(reasons)
+            raise Clash(reasons)
         self._take(_Branch(self._mark(), options, reasons))
 
     def _take(self, branch: _Branch) -> None:
@@ -420,13 +285,11 @@ class Tableau:
             branch.taken += 1
             try:
                 self._take(branch)
-            except _Clash as clash:
+            except Clash as clash:
                 reasons = clash.reasons
             else:
                 return None
         return reasons
-
-    # Making and merging nodes
 
     def _make(self) -> bool:
         """Give a node a value that it must have; False when every node has its own or is blocked."""
@@ -464,7 +327,7 @@ class Tableau:
             self._refute_count(node, count, prop, filler, reasons)
         made: list[int] = []
         for _ in range(count if told_apart else 1):
-            made.append(self._node(_Node(node, copies=1 if told_apart else count)))
+            made.append(self._node(Node(node, copies=1 if told_apart else count)))
             for other in made[:-1]:
                 self._separate(other, made[-1], reasons)
             self._add(made[-1], filler, reasons)
@@ -477,21 +340,15 @@ class Tableau:
                 least, of, what = self._concepts.counted[other >> 1]
                 above = self._clauses.above[prop]
                 if of in above and what in (TOP, filler) and least <= count:
-                    raise _Clash(reasons | why | above[of])
+                    raise Clash(reasons | why | above[of])
         if count > _MOST_COPIES:
             raise BudgetExceeded
-
-    def _separate(self, one: int, two: int, reasons: int) -> None:
-        """The two are different things."""
-        pair = (min(one, two), max(one, two))
-        if pair not in self._apart:
-            self._set(self._apart, pair, reasons)
 
     def _merge(self, one: int, two: int, reasons: int) -> None:
         """The two are one thing: the individual, else the older node, stays."""
         stays, goes = sorted((one, two), key=lambda i: (not self._nodes[i].name, i))
         if (pair := (min(one, two), max(one, two))) in self._apart:
-            raise _Clash(reasons | self._apart[pair])
+            raise Clash(reasons | self._apart[pair])
         self._budget.spend(5 + len(self._nodes))
         self._kill(goes, stays, reasons)
         for number, why in list(self._nodes[goes].label.items()):
@@ -503,76 +360,3 @@ class Tableau:
             if goes in node.edges and i not in self._dead:
                 for prop, why in list(node.edges[goes].items()):
                     self._connect(i, stays, prop, why | reasons)
-
-    def _kill(self, goes: int, stays: int, reasons: int) -> None:
-        """Drop a node with everything made for it; what the one that stays needs is made anew."""
-        self._set(self._dead, goes, (stays, reasons))
-        gone = {goes}
-        for i in range(len(self._nodes)):  # parents come before their children
-            node = self._nodes[i]
-            if node.parent in gone and i not in self._dead:
-                self._set(self._dead, i, (-1, reasons))
-            if node.parent in gone:
-                gone.add(i)
-
-    # When there is nothing left to make
-
-    def _blocked(self) -> set[int]:
-        """Nodes that need no values of their own.
-
-        They, or a node above them, are like an older node: what that has will do for them. Without
-        inverse properties any older node may serve, not only those above, so long as it is made for none
-        of the blocked.
-        """
-        blocked: set[int] = set()
-        models: list[KeysView[int]] = []
-        for i in sorted({node for node, _ in self._makers}):
-            node = self._nodes[i]
-            if i in self._dead or node.name:
-                continue
-            label = node.label.keys()
-            self._budget.spend(1 + len(models) // 4)
-            if node.parent in blocked or any(label <= other for other in models):
-                blocked.add(i)
-            else:
-                models.append(label)
-        return blocked
-
-    def _values(self) -> bool:
-        """Check that values that must differ can, where a datatype has few. Never opens a choice."""
-        few: list[int] = []
-        spaces: list[int] = []
-        why = 0
-        for i, node in enumerate(self._nodes):
-            if node.space and i not in self._dead and DATA in node.label:
-                cells, reasons = node.space[""]
-                count = size(cells)
-                if count < node.copies:
-                    raise _Clash(reasons | node.label[DATA] | self._copied(i))
-                if count < math.inf:
-                    few.append(i)
-                    spaces.append(cells)
-                    why |= reasons
-        if len(few) < 2 or not self._apart:
-            return False
-        place = {node: k for k, node in enumerate(few)}
-        apart = {(place[a], place[b]) for a, b in self._apart if a in place and b in place}
-        self._budget.spend(len(apart))
-        if not colours(spaces, apart):
-            raise _Clash(why | self._reasons_apart(place))
-        return False
-
-    def _copied(self, node: int) -> int:
-        """Why there are as many copies of the node as there are."""
-        parent = self._nodes[self._nodes[node].parent]
-        why = 0
-        for reasons in parent.edges[node].values():
-            why |= reasons
-        return why
-
-    def _reasons_apart(self, place: dict[int, int]) -> int:
-        why = 0
-        for (a, b), reasons in self._apart.items():
-            if a in place and b in place:
-                why |= reasons
-        return why

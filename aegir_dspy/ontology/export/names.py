@@ -10,12 +10,12 @@ from typing import Protocol
 
 from aegir_dspy.ontology.axioms import Axiom
 from aegir_dspy.ontology.background import used_names
-from aegir_dspy.ontology.clauses import property_sorts
 from aegir_dspy.ontology.composition import Composition, Entry
 from aegir_dspy.ontology.composition_json import dump_composition
 from aegir_dspy.ontology.datatypes import is_datatype
 from aegir_dspy.ontology.export.rdf import NAMESPACES, encoded
 from aegir_dspy.ontology.names import iri_of
+from aegir_dspy.ontology.sorts import property_sorts
 from aegir_dspy.ontology.terms import Kind, Ontology
 
 __all__ = ["Instantiates", "Names"]
