@@ -162,12 +162,9 @@ def _twice(axioms: list[Content], rng: random.Random) -> None:
 
 
 def _contradiction(axioms: list[Content], rng: random.Random) -> None:
-    one = rng.choice(axioms)["slots"]
-    name = next(filler for filler in one.values() if filler.startswith(":"))
-    slots = {"A": "schema:Person", "B": "schema:Place"}
-    axioms.append(
-        {"template": "subclass.named", "slots": {"A": name, "B": rng.choice(sorted(slots.values()))}}
-    )
+    own = {filler for one in axioms for filler in one["slots"].values() if filler.startswith(":")}
+    name = rng.choice(sorted(own))
+    axioms.append({"template": "subclass.named", "slots": {"A": name, "B": "schema:Map"}})
     axioms.append({"template": "negation.disjoint", "slots": {"A": name, "B": "schema:Thing"}})
 
 

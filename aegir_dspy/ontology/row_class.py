@@ -30,6 +30,7 @@ class RowClasses:
         self._vocabulary = vocabulary
         self._taken: set[str] = set()
         self._subject = ""
+        self._links = [term for term in ontology if term.kind == "object_property" and term.domain]
         roots = [term.name for term in ontology if term.kind == "class" and not term.parents]
         self._root = roots[0] if len(roots) == 1 else "owl:Thing"
 
@@ -98,7 +99,7 @@ class RowClasses:
         """A free name and a label for the rows of a table: ``:SpringOrders``, "spring orders"."""
         said = _words(table)
         self._subject = " ".join(said)
-        if not said or stub(self._subject) or stub(self._name(said)):
+        if not _says(said, self._name(said)):
             self._subject = ""
             said = [*_words(self._label(genus)), "record"]
         return self._free(self._name(said)), " ".join(said)
@@ -106,7 +107,7 @@ class RowClasses:
     def own_property(self, header: str | None, term: Term) -> tuple[str, str]:
         """A free name and a label for a property: of the header, or of the type where that says nothing."""
         said = _words(header or "")
-        if not said or stub(" ".join(said)) or stub(self._name(said)):
+        if not _says(said, self._name(said)):
             said = ["has", *_words(self._label(term.name))]
         first, *rest = said
         return self._free(f":{first.lower()}{''.join(word.capitalize() for word in rest)}"), " ".join(said)
@@ -150,13 +151,16 @@ class RowClasses:
     def _leading(self, genus: str) -> list[Term]:
         """The object properties whose domain names the genus or what is above it, the root excepted."""
         above = self._ontology.ancestors(genus) - {self._root}
-        return [
-            term for term in self._ontology if term.kind == "object_property" and above & set(term.domain)
-        ]
+        return [term for term in self._links if not above.isdisjoint(term.domain)]
 
 
 # Classes whose instances are values that describe something else.
 _VALUES = ("schema:StructuredValue", "schema:Enumeration", "schema:Quantity", "schema:DataType")
+
+
+def _says(said: Sequence[str], name: str) -> bool:
+    """Whether words make a label, and a name even with the number that tells it from another."""
+    return bool(said) and not any(map(stub, (" ".join(said), name, f"{' '.join(said)} 2")))
 
 
 def _words(text: str) -> list[str]:

@@ -30,6 +30,7 @@ _KINDS = (
 )
 # These do say something, but not with a number behind them: ``type1``.
 _NUMBERED = "type types value values label definition description name attribute element relation data"
+_NOTES = frozenset({"todo", "tbd", "tba", "fixme", "xxx", "placeholder", "dummy", "lorem"})
 _PLACEHOLDERS = frozenset(_NOTHING.split())
 _GENERIC = frozenset(_KINDS.split())
 _GENERIC_NUMBERED = _GENERIC | frozenset(_NUMBERED.split())
@@ -68,7 +69,7 @@ def _placeholder(tokens: list[str]) -> bool:
     bare = [token.strip("0123456789") for token in tokens]
     empty = _PLACEHOLDERS | (_GENERIC if bare == tokens else _GENERIC_NUMBERED)
     said = [token for token in bare if token and token not in empty]
-    return (not said and len(tokens) <= 8) or (bare[0] in _PLACEHOLDERS and len(tokens) <= 3)
+    return (not said and len(tokens) <= 8) or (bare[0] in _NOTES and len(tokens) <= 3)
 
 
 def _repeats(tokens: list[str]) -> bool:

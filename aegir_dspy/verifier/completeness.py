@@ -7,7 +7,7 @@ It is a share of checks, each yes or no, of the *filled* composition; length cou
   mentions the genus; one that mentions something of a differentia;
 - each own property: a label; a definition; a domain or a range;
 - each table: a row class; a row class that is defined (in the ontology, or an own class with a genus);
-- each typed column: the term its type stands for is in an axiom on the row class;
+- each typed column: the term its type stands for, or its relation's property, is in an axiom on the row class;
 - each relation: its property is in an axiom on the row class.
 """
 
@@ -208,12 +208,14 @@ def _table(types: TableTypes, defined: _Defined) -> Iterator[_Check]:
     is_defined = row in known or bool(defined.genera(row))
     yield is_defined, "row_class_undefined", types.name, message, "put it below a class of the ontology"
     said = defined.on_rows.get(row, set())
+    related = {one.object for one in types.relations if one.property in said}
     for column in types.columns:
         term = term_of.get(column.type or "")
         if term is not None:
             message = f"expected {term} in an axiom on {row or 'the row class'}, found none"
             suggestion = "say what the rows have in it"
-            yield term in said, "column_unsaid", f"{types.name}[{column.index}]", message, suggestion
+            holds = term in said or column.index in related
+            yield holds, "column_unsaid", f"{types.name}[{column.index}]", message, suggestion
     for i, relation in enumerate(types.relations):
         message = f"expected {relation.property} in an axiom on {row or 'the row class'}, found none"
         holds = relation.property in said

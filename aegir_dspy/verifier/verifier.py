@@ -216,7 +216,7 @@ class Verifier:
         """
         score = self.score(*input_of(example, prediction))
         passed = sum(gate.ok for gate in score.gates) / len(score.gates)
-        objectives = {"R": score.R, "gates": quantised(passed), **score.components}
+        objectives = {"R": score.R, "gates": quantised(passed), "shaped": score.shaped, **score.components}
         return Judgement(score.R, self.feedback(score), objectives)
 
 

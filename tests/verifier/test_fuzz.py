@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import importlib
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aegir_dspy.ontology.composition_json import composition_to_json
+from aegir_dspy.verifier.verifier import Verifier
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["schema", "tables", "name", "columns", "index", "type", "axioms", "template", "slots"]
+            )
+            | st.text(max_size=4),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=30,
+)
+
+
+@pytest.fixture(scope="module")
+def fuzz() -> Iterator[Any]:
+    folder = str(Path(__file__).parents[2] / "benchmarks")
+    sys.path.insert(0, folder)
+    yield importlib.import_module("_fuzz")
+    sys.path.remove(folder)
+
+
+def test_every_kind_of_damage_is_refused_in_time(verifier: Verifier, sample: Any, fuzz: Any) -> None:
+    content = composition_to_json(sample.good)
+    verifier.score(content, [sample.orders])  # what is made once is not what is timed
+    slowest = 0.0
+    for seed in range(600):
+        kind, text = fuzz.fuzzed(content, random.Random(seed))
+        began = time.process_time()
+        score = verifier.score(text, [sample.orders])
+        slowest = max(slowest, time.process_time() - began)
+        assert score.R == 0 and not score.ok, (kind, seed)
+        assert score.diagnostics and 0 <= score.shaped < 0.5, (kind, seed)
+    assert slowest < 0.5  # 0.1 on a machine that does nothing else
+    assert content == composition_to_json(sample.good)
+
+
+def test_every_kind_occurs(sample: Any, fuzz: Any) -> None:
+    content = composition_to_json(sample.good)
+    assert {fuzz.fuzzed(content, random.Random(seed))[0] for seed in range(300)} == set(fuzz.BREAKS)
+
+
+def test_other_words_for_the_same_are_scored_the_same(verifier: Verifier, sample: Any, fuzz: Any) -> None:
+    content = composition_to_json(sample.good)
+    R = verifier.score(content, [sample.orders]).R
+    assert {
+        verifier.score(fuzz.harmless(content, random.Random(i)), [sample.orders]).R for i in range(20)
+    } == {R}
+
+
+@settings(max_examples=200)
+@given(JSON)
+def test_random_json_is_no_composition(verifier: Verifier, sample: Any, content: Any) -> None:
+    text = json.dumps(content)
+    assert verifier.score(text, [sample.orders]).R == 0
+    if isinstance(content, dict):
+        assert verifier.score(content, [sample.orders]).R == 0
+
+
+@settings(max_examples=100)
+@given(st.binary(max_size=60) | st.text(max_size=60))
+def test_random_text_is_no_composition(verifier: Verifier, sample: Any, content: Any) -> None:
+    assert verifier.score(content, [sample.orders]).R == 0
