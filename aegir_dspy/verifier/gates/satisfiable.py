@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from aegir_dspy.ontology.parts import independent_parts
 from aegir_dspy.ontology.satisfiability import unsatisfiable_classes
 from aegir_dspy.verifier.case import Case
 from aegir_dspy.verifier.diagnostic import Diagnostic
@@ -13,12 +14,17 @@ __all__ = ["satisfiable"]
 
 def satisfiable(case: Case) -> Iterator[Diagnostic]:
     """Classes that can have no members, with the axioms at fault; "not known in time" is refused too."""
-    if not case.axioms:
-        return
-    verdict = unsatisfiable_classes(case.axioms, case.standard.ontology)
     entry_of = [i for i, axioms in enumerate(case.entries) for _ in axioms]
+    found: dict[Diagnostic, None] = {}  # a class can be empty in several parts
+    for part in independent_parts(case.axioms):
+        found.update(dict.fromkeys(_of_part(case, part, entry_of)))
+    yield from found
+
+
+def _of_part(case: Case, part: Sequence[int], entry_of: Sequence[int]) -> Iterator[Diagnostic]:
+    verdict = unsatisfiable_classes([case.axioms[i] for i in part], case.standard.ontology)
     for name in verdict.unsatisfiable:
-        culprits = sorted({entry_of[i] for i in verdict.culprits.get(name, ())})
+        culprits = sorted({entry_of[part[i]] for i in verdict.culprits.get(name, ())})
         yield Diagnostic(
             "satisfiable.empty_class",
             f"axiom {culprits[0]}" if culprits else f"term {name}",
@@ -35,8 +41,8 @@ def satisfiable(case: Case) -> Iterator[Diagnostic]:
     if verdict.unknown or verdict.consistent is None:
         yield Diagnostic(
             "satisfiable.unknown",
-            "composition",
-            f"expected to know if {len(case.axioms)} axioms can hold at once, found no answer in the budget",
+            f"axiom {entry_of[part[0]]}",
+            f"expected to know if {len(part)} axioms can hold at once, found no answer in the budget",
             tuple(verdict.unknown[:5]),
             "use fewer axioms, or smaller numbers in cardinalities",
         )
