@@ -46,6 +46,7 @@ def tokens_of(text: str) -> list[str]:
     return _TOKEN.findall(text.casefold())
 
 
+@lru_cache(maxsize=8192)
 def stub(text: str) -> str:
     """Why a text says nothing, in words; "" when it says something, or is empty.
 

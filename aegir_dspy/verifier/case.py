@@ -30,11 +30,13 @@ from aegir_dspy.ontology.axioms import (
 )
 from aegir_dspy.ontology.catalog import Catalog, Template
 from aegir_dspy.ontology.composition import Composition, Entry, OwnTerm, TableTypes
-from aegir_dspy.ontology.names import name_of
+from aegir_dspy.ontology.names import local_name, name_of
+from aegir_dspy.ontology.names import words as spaced
 from aegir_dspy.ontology.slots import SlotProblem, slot_problems
 from aegir_dspy.ontology.terms import Ontology
 from aegir_dspy.ontology.vocabulary import Vocabulary
 from aegir_dspy.tables.table import Table
+from aegir_dspy.verifier.words import words
 
 __all__ = ["Case", "Standard", "named_classes", "parts", "properties", "tops"]
 
@@ -68,6 +70,17 @@ class Standard:
             return None
         names = {self.name_of(label.iri) for label in self.relations}
         return frozenset(name for name in names if name) | frozenset(self.relations.names)
+
+    def stems(self, name: str) -> frozenset[str]:
+        """The words of a term's name and label."""
+        if name not in self._stems:
+            term = self.ontology.get(name)
+            self._stems[name] = frozenset(words([spaced(local_name(name)), term.label if term else ""]))
+        return self._stems[name]
+
+    @cached_property
+    def _stems(self) -> dict[str, frozenset[str]]:
+        return {}
 
     def name_of(self, iri: str | None) -> str | None:
         """The prefixed name of an IRI; None without an IRI or a prefix for it."""

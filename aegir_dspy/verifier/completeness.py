@@ -7,7 +7,7 @@ It is a share of checks, each yes or no, of the *filled* composition; length cou
   mentions the genus; one that mentions something of a differentia;
 - each own property: a label; a definition; a domain or a range;
 - each table: a row class; a row class that is defined (in the ontology, or an own class with a genus);
-- each typed column: the term its type stands for, or its relation's property, is in an axiom on the row class;
+- each typed column: its type's term, or the property of its relation, is in an axiom on the row class;
 - each relation: its property is in an axiom on the row class.
 """
 
@@ -115,10 +115,11 @@ class _Defined:
         shared = {one for other in others for one in self.above.get(other, ())}
         return [one for one in self.above.get(name, ()) if not isinstance(one, Named) and one not in shared]
 
-    def stems(self, name: str) -> set[str]:
+    def stems(self, name: str) -> frozenset[str]:
         """The words of a term's label and name."""
-        term = self.case.own.get(name) or self.case.standard.ontology.get(name)
-        return set(words([spaced(local_name(name)), term.label if term else ""]))
+        if name not in self.case.own:
+            return self.case.standard.stems(name)
+        return frozenset(words([spaced(local_name(name)), self.case.own[name].label]))
 
 
 def _conjuncts(expression: Expression) -> list[Expression]:

@@ -10,7 +10,7 @@ from aegir_dspy.ontology.composition import Composition
 from aegir_dspy.tables.table import Table
 from aegir_dspy.verifier.parse import Unread
 
-__all__ = ["digest"]
+__all__ = ["digest", "digest_of_input"]
 
 
 def digest(composition: Composition | Unread, tables: Iterable[Table], texts: Sequence[str]) -> str:
@@ -22,6 +22,13 @@ def digest(composition: Composition | Unread, tables: Iterable[Table], texts: Se
     # `ascii` of these values is the same text everywhere: names of fields, numbers, escaped strings.
     o = composition.text if isinstance(composition, Unread) else ascii(replace(composition, comment=""))
     told = hashlib.sha256(o.encode("utf-8", "surrogatepass"))
+    told.update(digest_of_input(tables, texts).encode())
+    return told.hexdigest()
+
+
+def digest_of_input(tables: Iterable[Table], texts: Sequence[str]) -> str:
+    """SHA-256, in hex, over I."""
+    told = hashlib.sha256()
     for table in tables:
         told.update(ascii(replace(table, source="", columns=())).encode())
         for column in table.columns:

@@ -37,6 +37,7 @@ from aegir_dspy.ontology.terms import Term
 from aegir_dspy.ontology.vocabulary import Label
 from aegir_dspy.verifier.case import Case, Standard, named_classes, properties
 from aegir_dspy.verifier.diagnostic import Diagnostic
+from aegir_dspy.verifier.inputs import digest_of_input
 from aegir_dspy.verifier.score import Finding, quantised
 from aegir_dspy.verifier.words import words
 
@@ -59,6 +60,7 @@ Vector = dict[str, int]  # word → weight
 _TOPICS = 12
 _POOL = 256  # terms of a kind that the null draws from
 _CELLS = 20
+_REMEMBERED = 256  # inputs, and sizes of compositions
 _UNIT = 64
 _SCALE = 1_000_000
 _KINDS = {"class": "class", "datatype": "class", "individual": "class"}  # all others: property
@@ -98,6 +100,8 @@ class Lexicon:
         }
         self._labels = {one.name: one for one in self.pool if one.kind == "label"}
         self._terms: dict[str, Document] = {}
+        self.told: dict[str, Told] = {}
+        self._draws: dict[tuple[str, ...], list[list[int]]] = {}
         self._postings: dict[str, list[tuple[int, int]]] = {}
         for i, one in enumerate(self.pool):
             for word, weight in one.vector.items():
@@ -124,6 +128,17 @@ class Lexicon:
                 return None
             self._terms[name] = self.document(name, _kind(term), _of_term(term))
         return self._terms[name]
+
+    def draws(self, kinds: tuple[str, ...]) -> list[list[int]]:
+        """For each of `DRAWS` compositions a document of the pool for each of the kinds."""
+        if kinds not in self._draws:
+            rng = random.Random(len(kinds))
+            pools = [self.of_kind[kind] for kind in kinds]
+            drawn = [[pool[int(rng.random() * len(pool))] for pool in pools] for _ in range(DRAWS)]
+            if len(self._draws) >= _REMEMBERED:
+                self._draws.clear()
+            self._draws[kinds] = drawn
+        return self._draws[kinds]
 
     def to_pool(self, topic: Document) -> list[int]:
         """Cosines of a topic with every document of the pool, in 1e-6."""
@@ -155,6 +170,26 @@ def _of_label(label: Label) -> Counter[str]:
 def _of_term(term: Term) -> Counter[str]:
     label = term.label or spaced(term.name)
     return Counter(words([label, label, label, term.description]))
+
+
+@dataclass(frozen=True)
+class Told:
+    """The topics of an input, and their cosines with the documents of the pool, topics × pool in 1e-6."""
+
+    topics: list[Document]
+    to_pool: np.ndarray
+
+
+def _told(case: Case, lexicon: Lexicon) -> Told:
+    """What an input is about; remembered, as inputs are mostly judged more than once."""
+    key = digest_of_input(case.tables, case.texts)
+    if (found := lexicon.told.get(key)) is None:
+        topics = joined(input_documents(case, lexicon))
+        found = Told(topics, np.array([lexicon.to_pool(topic) for topic in topics], dtype=np.int64))
+        if len(lexicon.told) >= _REMEMBERED:
+            lexicon.told.clear()
+        lexicon.told[key] = found
+    return found
 
 
 def cosine(one: Document, other: Document) -> int:
@@ -227,8 +262,8 @@ def _sum(documents: Sequence[Document], otherwise: Document) -> Document:
 
 def topic_alignment(case: Case, lexicon: Lexicon) -> Finding | Diagnostic:
     """R_D; a diagnostic instead where the input has no words to tell topics by."""
-    topics = joined(input_documents(case, lexicon))
-    own = _own_documents(case, lexicon)
+    told = _told(case, lexicon)
+    topics, own = told.topics, _own_documents(case, lexicon)
     if not topics:
         return _no_topics("no word of the input is known")
     if not own:
@@ -236,12 +271,12 @@ def topic_alignment(case: Case, lexicon: Lexicon) -> Finding | Diagnostic:
         return Finding(0.0, (Diagnostic("topics.nothing", "composition", message),))
     found = np.array([[cosine(topic, one) for one in own] for topic in topics], dtype=np.int64)
     total = assigned(found)
-    null = _null(topics, own, lexicon)
+    null = _null(told, own, lexicon)
     mean, high = sum(null) / len(null), null[math.ceil(0.95 * len(null)) - 1]
     if high <= mean:
         return _no_topics("its words tell no label from another")
     value = quantised(min(1.0, max(0.0, (total - mean) / (high - mean))))
-    return Finding(value, tuple(_reasons(topics, own, found, lexicon)) if value < 1 else ())
+    return Finding(value, tuple(_reasons(told, own, found, lexicon)) if value < 1 else ())
 
 
 def _no_topics(why: str) -> Diagnostic:
@@ -258,30 +293,21 @@ def assigned(cosines: np.ndarray) -> int:
     return int(cosines[linear_sum_assignment(cosines, maximize=True)].sum())
 
 
-def _null(topics: Sequence[Document], own: Sequence[Document], lexicon: Lexicon) -> list[int]:
+def _null(told: Told, own: Sequence[Document], lexicon: Lexicon) -> list[int]:
     """Sums of `DRAWS` compositions with every document replaced by one of its kind, ascending."""
-    cosines = np.array([lexicon.to_pool(topic) for topic in topics], dtype=np.int64)
-    rng = random.Random(len(own))
-    sums = []
-    for _ in range(DRAWS):
-        drawn = []
-        for one in own:
-            pool = lexicon.of_kind[one.kind]
-            drawn.append(pool[int(rng.random() * len(pool))])
-        sums.append(assigned(cosines[:, drawn]))
-    return sorted(sums)
+    return sorted(assigned(told.to_pool[:, one]) for one in lexicon.draws(tuple(one.kind for one in own)))
 
 
 def _reasons(
-    topics: Sequence[Document], own: Sequence[Document], cosines: np.ndarray, lexicon: Lexicon
+    of_input: Told, own: Sequence[Document], cosines: np.ndarray, lexicon: Lexicon
 ) -> Iterable[Diagnostic]:
     """The three topics that are matched least, and up to three documents that match no topic."""
+    topics = of_input.topics
     best = [int(row.max()) for row in cosines]
     for i in sorted(range(len(topics)), key=lambda i: (best[i], topics[i].name))[:3]:
         told = sorted(topics[i].vector.items(), key=lambda item: (-item[1], item[0]))
-        to_labels = lexicon.to_pool(topics[i])
-        near = max(lexicon.of_kind["label"], key=lambda one: (to_labels[one], -one))
-        if best[i] < to_labels[near]:
+        near = max(lexicon.of_kind["label"], key=lambda one: (of_input.to_pool[i, one], -one))
+        if best[i] < of_input.to_pool[i, near]:
             yield Diagnostic(
                 "topics.unmatched",
                 topics[i].name,
