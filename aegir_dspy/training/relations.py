@@ -58,6 +58,7 @@ __all__ = [
 
 SOURCE = "sotabv2_cpa"
 _STEPS = 30
+_SILENT = -2.0  # the margin of a label without examples
 _START = {"ngrams": 4.0}  # weights the fit begins with; 0.3 for any other member
 
 
@@ -323,12 +324,17 @@ def _fit(
         from sklearn.svm import LinearSVC
     except ImportError as error:
         raise PrerequisiteError('training needs an extra: pip install "aegir-dspy[train]"') from error
-    coef, bias = np.zeros((rows.shape[1], len(names))), np.full(len(names), -2.0)
-    told = np.array(labels)
-    for i, name in enumerate(names):
-        if 0 < (right := told == name).sum() < len(told):
-            machine = LinearSVC(C=config.penalty, random_state=config.seed).fit(rows, right)
-            coef[:, i], bias[i] = machine.coef_[0], machine.intercept_[0]
+    coef, bias = np.zeros((rows.shape[1], len(names))), np.full(len(names), _SILENT)
+    there = [i for i, name in enumerate(names) if name in set(labels)]
+    if len(there) < 2:
+        return coef, bias
+    row = {names[i]: position for position, i in enumerate(there)}
+    machine = LinearSVC(C=config.penalty, random_state=config.seed)
+    machine.fit(rows, np.array([row[label] for label in labels]))
+    fitted, shift = machine.coef_.T, machine.intercept_
+    if len(there) == 2:  # one machine tells both
+        fitted, shift = np.hstack([-fitted, fitted]), np.concatenate([-shift, shift])
+    coef[:, there], bias[there] = fitted, shift
     return coef, bias
 
 
