@@ -180,7 +180,7 @@ class Clauses:
                 if count == 1 and filler == TOP:
                     continue
             head.append(part)
-        if body and len(head) == len(properties) == 1:
+        if body and len(head) == 1 and head[0] & 1 and self.concepts.kind[head[0] >> 1] == MIN:
             properties = []  # an upper bound and nothing else: better known before there are values
         if not body and not properties:
             body.append(OBJECT)  # of everything but literals

@@ -61,6 +61,19 @@ def test_a_set_that_it_refuses_is_named() -> None:
         HermitOracle().check([[SubClass(A, B)], dates])
 
 
+@with_hermit
+def test_hermit_errs_on_bounded_unions_of_types() -> None:
+    """It finds two texts too many where one integer is allowed, and not if no integer is allowed besides."""
+    integers = Or((Named("xsd:nonPositiveInteger"), Named("xsd:positiveInteger")))
+    wrong: list[Axiom] = [
+        SubClass(A, Cardinality("min", ":d", 2, Named("xsd:string"))),
+        SubClass(A, Cardinality("max", ":d", 1, integers)),
+    ]
+    stronger = [*wrong, SubClass(A, Only(":d", Not(integers)))]
+    assert HermitOracle().check([wrong, stronger]) == [(":A",), ()]
+    assert unsatisfiable_classes(wrong).ok
+
+
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PrerequisiteError, match=r"aegir-dspy\[hermit\]"):

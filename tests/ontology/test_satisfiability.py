@@ -112,6 +112,11 @@ EMPTY: dict[str, list[Axiom]] = {
 }
 
 FULL: dict[str, list[Axiom]] = {
+    "a domain in other words": [SubClass(A, Or((at_most(0, P), B))), Disjoint((A, B))],
+    "a bound or not": [SubClass(A, Or((at_most(1, P, C), B))), Disjoint((A, B)), SubClass(A, at_least(1, P))],
+    "two domains in other words": [
+        *(SubClass(A, Or((at_most(0, P), at_most(0, Q)))), SubClass(A, Some(P, B)), SubClass(C, Some(Q, B))),
+    ],
     "integer is decimal": [SubClass(A, Some(P, xsd("integer"))), Range(P, xsd("decimal"))],
     "two truth values": [SubClass(A, at_least(2, P, xsd("boolean")))],
     "256 bytes": [SubClass(A, at_least(256, P, xsd("byte")))],
