@@ -13,11 +13,14 @@ import pytest
 from aegir_dspy.errors import AegirError, PrerequisiteError
 from aegir_dspy.ontology.axioms import (
     Axiom,
+    Cardinality,
     Disjoint,
     Equivalent,
     Instance,
     Named,
+    Not,
     Only,
+    Or,
     Range,
     Some,
     SubClass,
