@@ -90,7 +90,8 @@ def measure(bench: Bench) -> None:
     _speed(bench)
 
 
-_GAINS = {"generated": 0.1, "OMOP": 0.1, "defog": 0.0, "MIMIC": 0.0, "soccer": 0.0, "T2Dv2": -0.02}
+# least gain over the best of the baselines; the two sets of web tables are small
+_GAINS = {"generated": 0.05, "OMOP": 0.3, "defog": 0.1, "MIMIC": 0.0, "soccer": -0.02, "T2Dv2": 0.0}
 
 
 def _same(bench: Bench, name: str, cases: Sequence[Case], typed: Sequence[Typed]) -> dict[str, BCubed]:
@@ -106,9 +107,9 @@ def _same(bench: Bench, name: str, cases: Sequence[Case], typed: Sequence[Typed]
     }
     found = {}
     for arm, cluster in arms.items():
-        began = time.perf_counter()
+        began = time.process_time()
         scores = [b_cubed(c.gold, cluster(c, types)) for c, types in zip(cases, typed, strict=True)]
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         found[arm] = BCubed(*map(fmean, zip(*scores, strict=True)))
         columns, groups = sum(len(c.gold) for c in cases), sum(len(set(c.gold.values())) for c in cases)
         _row(bench, "same", name, arm, found[arm], columns=columns, gold=groups, seconds=seconds)
@@ -141,17 +142,17 @@ def _row(bench: Bench, kind: str, name: str, arm: str, score: BCubed, **more: fl
 
 
 def _speed(bench: Bench) -> None:
-    """400 tables of 15 columns, as a warehouse has them: some systems with tables of the same shape."""
+    """CPU seconds for 400 tables of up to 15 columns, as a warehouse of many systems has them."""
     tables: list[Table] = []
     number = 0
     while len(tables) < 400:
-        made = database(10_000 + number, rows=200)
+        made = database(10_000 + number, rows=50 if bench.options.quick else 200)
         number += 1
         tables += [_wide(table, len(tables) + i, made.tables) for i, table in enumerate(made.tables)]
     tables = tables[:400]
-    began = time.perf_counter()
+    began = time.process_time()
     found = find_elements(tables)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     columns = sum(len(table.columns) for table in tables)
     bench.row(kind="speed", set="400 tables", arm=OURS, columns=columns, gold=len(found), seconds=seconds)
     bench.check("seconds for 400 tables of 15 columns", seconds, at_most=5.0)

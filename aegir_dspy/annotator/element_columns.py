@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 from aegir_dspy.annotator.annotation import ColumnAnnotation, TableAnnotation
 from aegir_dspy.annotator.element_words import Words, entity, lexicon, shortenings, words
-from aegir_dspy.tables.infer import infer_type, is_null
+from aegir_dspy.tables.infer import NULL_WORDS, infer_type, is_null
 from aegir_dspy.tables.table import Column, Table
 
 __all__ = ["ColumnFacts", "facts", "kind_of"]
@@ -143,7 +143,7 @@ def _repeats(column: Column) -> bool:
 
 
 def _values(column: Column) -> frozenset[str]:
-    plain = {value.strip().lower() for value in set(column.values) if not is_null(value)}
+    plain = {value.strip().lower() for value in set(column.values)} - NULL_WORDS
     if len(plain) > _MOST_VALUES:
         plain = set(sorted(plain, key=lambda value: (crc32(value.encode()), value))[:_MOST_VALUES])
     return frozenset(plain)

@@ -7,7 +7,7 @@ they share cells. How alike it is, from 0 to 1, is a logistic function of
 - *cells*: the share of the smaller set of distinct cells that is in the other, weighed by how telling these
   cells are (every counter has the number 3); against it, when cells that could be shared are not;
 - *thing*: tables of different things that have keys hold different attributes, such as cities of customers
-  and of suppliers, unless a header names the other thing;
+  and of suppliers, unless a header names the other thing or most cells are shared;
 - *type*: the same label, or two that exclude each other; labels of unrelated things weigh less;
 - *kind*: numbers, dates and texts are not the same thing.
 
@@ -19,7 +19,7 @@ Every step is in one order of the columns, hence the clusters do not depend on t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
 from aegir_dspy.annotator.element_columns import ColumnFacts
-from aegir_dspy.annotator.element_words import lexicon
+from aegir_dspy.annotator.element_words import Words, lexicon
 
 __all__ = ["LinkWeights", "Links", "link"]
 
@@ -42,7 +42,11 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class LinkWeights:
-    """Of the logistic function, in log-odds; `bias` is that of a pair about which nothing is known."""
+    """Of the logistic function, in log-odds; `bias` is that of a pair about which nothing is known.
+
+    Found by coordinate search on B-cubed F1, on generated databases (`benchmarks/_schemas.py`, seeds 1000 to
+    1011) and on every other table of two labelled sets.
+    """
 
     bias: float = -4.0
     header: float = 4.5
@@ -53,7 +57,7 @@ class LinkWeights:
     kind: float = -3.0
     key: float = 4.5
     other_key: float = -3.0
-    other_thing: float = -3.5
+    other_thing: float = -4.5
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,9 @@ def link(
         threshold: least mean likeness within a cluster.
     """
     together = _components(len(columns), np.array(sorted(declared), dtype=np.int64).reshape(-1, 2))
-    cells = _Cells(columns)
-    pairs = _candidates(columns, cells)
-    alike = _likeness(columns, cells, pairs, weights or LinkWeights())
+    cells, headers = _Cells(columns), _Headers(columns)
+    pairs = _candidates(columns, cells, headers)
+    alike = _likeness(columns, cells, headers, pairs, weights or LinkWeights())
     keep = alike >= threshold / 2
     labels = _average_linkage(len(columns), pairs[keep], alike[keep], together, threshold)
     return _links(labels, pairs, alike)
@@ -112,6 +116,22 @@ class _Cells:
 
     def shared(self, pairs: Pairs) -> Numbers:
         """(P,) how many cells the columns of each pair share."""
+        columns = np.asarray(self.matrix.sum(0)).ravel()  # that have each cell
+        one_by_one = float((self.count[pairs[:, 0]] + self.count[pairs[:, 1]]).sum())
+        return self._of_all(pairs) if (columns**2).sum() < one_by_one else self._of_each(pairs)
+
+    def _of_all(self, pairs: Pairs) -> Numbers:
+        """From the product of the matrix with itself: many pairs, cells that few columns have."""
+        product = (self.matrix @ self.matrix.T).tocsr()
+        product.sort_indices()
+        row = np.repeat(np.arange(product.shape[0]), np.diff(product.indptr))
+        codes = np.append(row * product.shape[1] + product.indices, -1)
+        wanted = pairs[:, 0] * product.shape[1] + pairs[:, 1]
+        place = np.searchsorted(codes[:-1], wanted)
+        return np.where(codes[place] == wanted, np.append(product.data, 0)[place], 0.0)
+
+    def _of_each(self, pairs: Pairs) -> Numbers:
+        """Pair by pair: few pairs, or cells that many columns have."""
         found = np.zeros(len(pairs))
         for first in range(0, len(pairs), 1 << 16):
             some = pairs[first : first + (1 << 16)]
@@ -139,10 +159,10 @@ def _telling(column: ColumnFacts) -> float:
     return few * (0.6 if column.kind == "date" else 1.0)
 
 
-def _candidates(columns: Sequence[ColumnFacts], cells: _Cells) -> Pairs:
+def _candidates(columns: Sequence[ColumnFacts], cells: _Cells, headers: _Headers) -> Pairs:
     """Pairs of columns of different tables, and of keys of one thing in the same."""
     keys = _grouped([column.refers or None for column in columns])
-    parts = [cells.candidates(), _Headers(columns).candidates()]
+    parts = [cells.candidates(), headers.candidates()]
     table = np.array([column.table for column in columns], dtype=np.int64)
     apart = [part[table[part[:, 0]] != table[part[:, 1]]] for part in parts]
     return _unique(np.concatenate([keys, *apart]), len(columns))
@@ -169,34 +189,44 @@ def _grouped(names: Sequence[Hashable]) -> Pairs:
 
 
 class _Headers:
-    """The words of headers as sparse matrices, with and without the words of the table's name."""
+    """The words of headers as sparse matrices, with and without the words of the table's name.
+
+    Rows of the matrices are lines of words, of which many columns have the same.
+    """
 
     def __init__(self, columns: Sequence[ColumnFacts]) -> None:
+        lines: dict[tuple[Words, Words], int] = {}
+        self.line = np.array([lines.setdefault(_spoken(c), len(lines)) for c in columns], dtype=np.int64)
         ids: dict[str, int] = {}
-        own = [(*c.like, *c.words) if c.generic else c.words for c in columns]
-        whole = [(*c.like, *c.words) for c in columns]
-        for line in whole:
-            for word in line:
+        for _, whole in lines:
+            for word in whole:
                 ids.setdefault(word, len(ids))
         generic = lexicon().generic
         self.weight = np.array(
             [0.4 if word in generic else 0.3 if word.isdecimal() else 1.0 for word in ids] or [0.0]
         )
-        self.own, self.whole = (self._matrix(lines, ids) for lines in (own, whole))
+        self.own, self.whole = (self._matrix([line[side] for line in lines], ids) for side in (0, 1))
         self.named = np.array([bool(c.words) for c in columns], dtype=np.bool_)
         self.key = np.array([bool(c.refers) for c in columns], dtype=np.bool_)
 
-    def _matrix(self, lines: Sequence[Sequence[str]], ids: dict[str, int]) -> csr_matrix:
-        rows = [row for row, line in enumerate(lines) for _ in set(line)]
-        cols = [ids[word] for line in lines for word in sorted(set(line))]
-        return csr_matrix((np.ones(len(rows)), (rows, cols)), (len(lines), len(self.weight)))
+    def _matrix(self, lines: Sequence[Words], ids: Mapping[str, int]) -> csr_matrix:
+        sets = [sorted({ids[word] for word in line}) for line in lines]
+        inside = [word for one in sets for word in one]
+        ends = np.cumsum([0, *map(len, sets)])
+        return csr_matrix((np.ones(len(inside)), inside, ends), (len(lines), len(self.weight)))
 
     def likeness(self, pairs: Pairs) -> Numbers:
         """(P,) from 0 to 1."""
-        left, right = pairs[:, 0], pairs[:, 1]
+        count = len(self.line) + 1
+        codes = self.line[pairs[:, 0]] * count + self.line[pairs[:, 1]]
+        distinct = np.sort(codes)
+        distinct = distinct[np.diff(distinct, prepend=-1) != 0]
+        alike = self._of_lines(*np.divmod(distinct, count))[np.searchsorted(distinct, codes)]
+        return np.asarray(alike * (self.named[pairs[:, 0]] & self.named[pairs[:, 1]]))
+
+    def _of_lines(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> Numbers:
         sides = ((self.own, self.own), (self.whole, self.own), (self.own, self.whole))
-        alike = [self._jaccard(a[left], b[right]) for a, b in sides]
-        return np.asarray(np.max(alike, 0) * (self.named[left] & self.named[right]))
+        return np.asarray(np.max([self._jaccard(a[left], b[right]) for a, b in sides], 0))
 
     def _jaccard(self, left: csr_matrix, right: csr_matrix) -> Numbers:
         both = left.multiply(right) @ self.weight
@@ -204,31 +234,51 @@ class _Headers:
         return np.asarray(np.divide(both, either, out=np.zeros_like(both), where=either > 0))
 
     def candidates(self, least: float = 0.5) -> Pairs:
-        """Pairs that are no keys, with at least that likeness."""
-        rows = np.flatnonzero(self.named & ~self.key)
-        own, whole = self.own[rows], self.whole[rows]
+        """Pairs that are no keys, with at least that likeness and a word that is not generic in common."""
         rare = self.weight >= 1.0
-        product = (whole[:, rare] @ own[:, rare].T).tocoo()
-        # headers of generic words only are whole ones already
-        first, second = rows[product.row], rows[product.col]
-        ends = np.sort(np.stack([first, second], 1)[first != second], 1)
-        pairs = _unique(ends.astype(np.int64), len(self.key))
-        return pairs[self.likeness(pairs) >= least]
+        product = (self.whole[:, rare] @ self.own[:, rare].T).tocoo()
+        ends = np.sort(np.stack([product.row, product.col], 1).astype(np.int64), 1)
+        lines = _unique(ends, self.own.shape[0])
+        lines = lines[self._of_lines(lines[:, 0], lines[:, 1]) >= least]
+        return self._columns_of(lines)
+
+    def _columns_of(self, lines: Pairs) -> Pairs:
+        """All pairs of columns, no keys, that have the lines of each pair."""
+        rows = np.flatnonzero(self.named & ~self.key)
+        rows = rows[np.argsort(self.line[rows], kind="stable")]
+        count = np.bincount(self.line[rows], minlength=self.own.shape[0])
+        start = np.cumsum(count) - count
+        a, b = lines[:, 0], lines[:, 1]
+        times = count[a] * count[b]
+        within = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+        a, b = np.repeat(a, times), np.repeat(b, times)
+        first = rows[start[a] + within // count[b]] if len(within) else within
+        second = rows[start[b] + within % count[b]] if len(within) else within
+        ends = np.sort(np.stack([first, second], 1), 1)
+        return _unique(ends[ends[:, 0] != ends[:, 1]].astype(np.int64), len(self.line))
 
 
-def _likeness(columns: Sequence[ColumnFacts], cells: _Cells, pairs: Pairs, weights: LinkWeights) -> Numbers:
+def _spoken(column: ColumnFacts) -> tuple[Words, Words]:
+    """The words of a header, and with those of its table; a generic header is nothing without them."""
+    whole = (*column.like, *column.words)
+    return whole if column.generic else column.words, whole
+
+
+def _likeness(
+    columns: Sequence[ColumnFacts], cells: _Cells, headers: _Headers, pairs: Pairs, weights: LinkWeights
+) -> Numbers:
     """(P,) from 0 to 1."""
     left, right = pairs[:, 0], pairs[:, 1]
     key, kind = _numbered([c.refers or None for c in columns]), _numbered([c.kind or None for c in columns])
     same_key = (key[left] == key[right]) & (key[left] >= 0)
     some_key = (key[left] >= 0) | (key[right] >= 0)
-    header = _Headers(columns).likeness(pairs)
+    header = headers.likeness(pairs)
     shared, smaller = cells.shared(pairs), np.minimum(cells.count[left], cells.count[right])
     inclusion = np.divide(shared, smaller, out=np.zeros(len(pairs)), where=smaller > 0)
     telling = np.minimum(cells.telling[left], cells.telling[right])
     score = weights.bias + weights.cells * inclusion * telling
     score += weights.apart * telling * np.maximum(0, 1 - inclusion / _FEW)
-    score += weights.other_thing * (_other_things(columns, pairs) & ~some_key)
+    score += weights.other_thing * (1 - inclusion * telling) * (_other_things(columns, pairs) & ~some_key)
     score += np.where(same_key, weights.key, weights.header * header)
     score += weights.other_key * (some_key & ~same_key)
     score += _types(columns, pairs, weights) * ~same_key
@@ -243,7 +293,9 @@ def _other_things(columns: Sequence[ColumnFacts], pairs: Pairs) -> NDArray[np.bo
     own = np.array([names.index(c.entity) if c.entity in keyed else -1 for c in columns], dtype=np.int64)
     lines = {column.words: frozenset(column.words) for column in columns}
     told = {line: [has.issuperset(name) for name in names] for line, has in lines.items()}
-    spoken = np.array([told[column.words] for column in columns], dtype=np.bool_).reshape(len(columns), -1)
+    spoken = np.zeros((len(columns), len(names)), dtype=np.bool_)
+    for row, column in enumerate(columns):
+        spoken[row] = told[column.words]
     left, right = pairs[:, 0], pairs[:, 1]
     differ = np.asarray((own[left] != own[right]) & (own[left] >= 0) & (own[right] >= 0))
     left, right = left[differ], right[differ]

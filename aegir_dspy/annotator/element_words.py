@@ -18,7 +18,7 @@ from typing import Any
 
 from aegir_dspy.tables.table import Table
 
-__all__ = ["Lexicon", "Words", "entity", "lexicon", "shortenings", "words"]
+__all__ = ["Lexicon", "Words", "entity", "lexicon", "shortenings", "spelled", "words"]
 
 Words = tuple[str, ...]
 
@@ -69,12 +69,16 @@ def lexicon() -> Lexicon:
 
 
 @cache
+def spelled(name: str) -> Words:
+    """The words as they are written, in the singular: ``"cust_Orders"`` → ``("cust", "order")``."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
+    return tuple(_singular(word) for word in _OTHER.sub(" ", _CAMEL.sub(" ", plain)).lower().split())
+
+
+@cache
 def words(name: str) -> Words:
     """``"custEMailAddr_2"`` → ``("customer", "mail", "address", "2")``."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
-    found: list[str] = []
-    for raw in _OTHER.sub(" ", _CAMEL.sub(" ", plain)).lower().split():
-        found += _written_out(raw)
+    found = [word for raw in spelled(name) for word in _written_out(raw)]
     text = f" {' '.join(found)} "
     for apart, together in _TOGETHER:
         text = text.replace(f" {apart} ", f" {together} ")
@@ -82,10 +86,9 @@ def words(name: str) -> Words:
 
 
 def _written_out(word: str) -> Words:
-    """An abbreviation's words, and theirs if they are synonyms; otherwise the word in the singular."""
+    """An abbreviation's words, and theirs if they are synonyms; otherwise the word."""
     known = lexicon().written_out
-    first = known.get(word) or known.get(_singular(word)) or (_singular(word),)
-    return tuple(w for one in first for w in known.get(one, (one,)))
+    return tuple(w for one in known.get(word, (word,)) for w in known.get(one, (one,)))
 
 
 def _singular(word: str) -> str:

@@ -22,7 +22,7 @@ from aegir_dspy.annotator.annotation import TableAnnotation
 from aegir_dspy.annotator.element_columns import ColumnFacts, facts
 from aegir_dspy.annotator.element_groups import Group, groups
 from aegir_dspy.annotator.element_links import Links, link
-from aegir_dspy.annotator.element_words import Words, lexicon
+from aegir_dspy.annotator.element_words import lexicon, spelled
 from aegir_dspy.errors import InputError
 from aegir_dspy.ontology.composition import Element, Member
 from aegir_dspy.tables.table import Table
@@ -95,7 +95,7 @@ def find_elements(
     found = [_of_parts(columns, some) for some in _same_groups(grouped, cluster)]
     taken = {column for group in grouped for _, column in group.parts}
     if config.same:
-        found += _of_same(columns, links, taken)
+        found += _of_same(sorted_tables, columns, links, taken)
     return _named(sorted_tables, columns, found)
 
 
@@ -201,27 +201,30 @@ def _of_parts(columns: Sequence[ColumnFacts], some: Sequence[Group]) -> _Found:
     return _Found(members, names, fsum(group.confidence for group in some) / len(some))
 
 
-def _of_same(columns: Sequence[ColumnFacts], links: Links, taken: set[int]) -> list[_Found]:
+def _of_same(
+    tables: Sequence[Table], columns: Sequence[ColumnFacts], links: Links, taken: set[int]
+) -> list[_Found]:
     found = []
     for cluster, confidence in zip(links.clusters, links.confidence, strict=True):
         left = tuple(column for column in cluster if column not in taken)
         if len(left) > 1:
-            found.append(_Found(left, _names([columns[i] for i in left]), confidence))
+            found.append(_Found(left, _names(tables, [columns[i] for i in left]), confidence))
     return found
 
 
-def _names(members: Sequence[ColumnFacts]) -> tuple[str, ...]:
+def _names(tables: Sequence[Table], members: Sequence[ColumnFacts]) -> tuple[str, ...]:
     """What the columns are keys of, their type, their most common header; then with the table's name."""
+    written = Counter(spelled(tables[c.table].columns[c.index].name or "") for c in members)
+    said = {word for line in written for word in line}
+    said |= {word for c in members for word in spelled(tables[c.table].name)}
     refers = Counter(column.refers for column in members if column.refers)
     types = Counter(column.type for column in members if column.type is not None)
-    headers: Counter[Words] = Counter(column.words for column in members if column.words)
     names = []
-    if refers and 2 * (key := _most(refers))[1] >= len(members):
+    if refers and 2 * (key := _most(refers))[1] >= len(members) and said.issuperset(key[0]):
         names.append(" ".join((*key[0], "id")))
     elif types and 2 * (kind := _most(types))[1] >= len(members) and kind[0] not in lexicon().generic_types:
         names.append(kind[0])
-    if headers:
-        names.append(" ".join(_most(headers)[0]))
+    names += [" ".join(line) for line in sorted(written, key=lambda one: (-written[one], one)) if line][:1]
     table = " ".join(_most(Counter(column.entity for column in members))[0])
     return (*names, *(f"{name} of {table}" for name in names if table)) or ("element",)
 
