@@ -1,8 +1,8 @@
 """Compositions to tell apart: those that say what web tables hold, and those spoilt in many ways.
 
-The good ones are made (`aegir_dspy.ontology.compose`) from the gold types of `sotab82` tables of web sites that
-no training has seen, each bad one from a good one. A site is in one half or the other by the hash of its name:
-weights are chosen on the half ``choose``, figures are those of the half ``held out``.
+The good ones are made (`aegir_dspy.ontology.compose`) from the gold types of `sotab82` tables of web sites
+that no training has seen, each bad one from a good one. A site is in one half or the other by the hash of its
+name: weights are chosen on the half ``choose``, figures are those of the half ``held out``.
 
 `KINDS` are wrong; those of `POOR` are right and say too little, which one component each is there to see.
 """

@@ -11,13 +11,14 @@ from aegir_dspy.errors import InputError
 from aegir_dspy.ontology.vocabulary import Vocabulary, load_vocabulary
 from aegir_dspy.training.column_types import Example
 from aegir_dspy.training.datasets import LabelledTable, load_labelled, theme_of
-from aegir_dspy.training.generated import generate_table, relational_table
+from aegir_dspy.training.generated import GeneratedColumn, generate_table, match_table, relational_table
 from aegir_dspy.training.split import sotab32_split, sotab82_split, wikitables_split, without_dev
 
 __all__ = [
     "AMBIGUOUS",
     "gather_examples",
     "generated_examples",
+    "match_examples",
     "optional_set",
     "relational_examples",
     "to_example",
@@ -110,12 +111,18 @@ def relational_examples(count: int, seed: int) -> list[Example]:
         relational_table(rng, rng.randint(3, 5), rng.randint(1, 4) if rng.random() < 0.4 else 0)
         for _ in range(count)
     ]
-    return [
-        Example(
-            tuple(tuple(c.values) for c in t), tuple(() for _ in t), tuple(c.label for c in t), "relational"
-        )
-        for t in tables
-    ]
+    return [_relational(table) for table in tables]
+
+
+def match_examples(count: int, seed: int) -> list[Example]:
+    """Generated tables of home team, away team and venue, 2 to 5 rows."""
+    rng = random.Random(seed)
+    return [_relational(match_table(rng, rng.randint(2, 5))) for _ in range(count)]
+
+
+def _relational(table: Sequence[GeneratedColumn]) -> Example:
+    values, labels = tuple(tuple(c.values) for c in table), tuple(c.label for c in table)
+    return Example(values, tuple(() for _ in table), labels, "relational")
 
 
 def gather_examples(folder: Path, seed: int) -> dict[str, tuple[list[Example], float]]:

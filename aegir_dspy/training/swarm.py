@@ -3,7 +3,8 @@
 1. Pre-training on unlabelled tables: a forward reader, and from it a backward one.
 2. A teacher: types learnt from the labelled tables alone. It labels the columns of the relation sets.
 3. The primary: types, themes and relational columns, with the teacher's labels, on concatenated segments and
-   on fused states of a random number of context columns.
+   on fused states of a random number of context columns. Comparing cells of two columns for equality is not
+   learnt among all this: it then has some minutes of its own, and others to settle in what was there before.
 4. The members: the backward reader on the same mixture; the domain specialists, from the primary, on tables
    of their domain mostly, with the primary's n-gram memory, which they share.
 5. `aegir_dspy.training.finish.assemble`: n-grams, agreement, label texts, calibration.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from aegir_dspy.tables.serialize import SerializeConfig
 from aegir_dspy.tables.table import Table
 from aegir_dspy.training.calibrate import check_dev
 from aegir_dspy.training.column_types import Example, TypesConfig
-from aegir_dspy.training.examples import gather_examples
+from aegir_dspy.training.examples import gather_examples, match_examples
 from aegir_dspy.training.finish import DOMAINS, PSEUDO_SHARE, assemble, train_reader
 from aegir_dspy.training.optimize import OptimizerConfig
 from aegir_dspy.training.pretrain import PretrainConfig, pretrain
@@ -41,6 +42,11 @@ Examples = Mapping[str, tuple[Sequence[Example], float]]
 Metrics = Callable[[dict[str, float]], None]
 
 _INSIDE = 0.75  # share of a source's batches that a specialist takes from its domain
+_MATCHES, _SETTLED = 40_000, 0.4  # tables of matches, and their share when settling
+_COMPARING = TypesConfig(
+    columns=128, fused=0.9, theme_weight=0.0, optimizer=OptimizerConfig(lr=1e-3, floor=0.5, weight_decay=0.05)
+)
+_SETTLING = TypesConfig(optimizer=OptimizerConfig(lr=9e-4, weight_decay=0.05))
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class SwarmTraining:
     backward: float = 36.0
     teacher: float = 24.0
     primary: float = 35.0
+    comparing: float = 12.0
+    settling: float = 16.0
     member: float = 22.0
     specialist: float = 9.0
     max_steps: int = 0
@@ -59,7 +67,7 @@ class SwarmTraining:
 
     def scaled(self, share: float) -> SwarmTraining:
         """The same with every stage's minutes multiplied."""
-        stages = ("pretrain", "backward", "teacher", "primary", "member", "specialist")
+        stages = [field.name for field in fields(self) if field.type == "float"]
         return replace(self, **{name: share * getattr(self, name) for name in stages})
 
 
@@ -93,11 +101,16 @@ def train_swarm(
     examples = {**taught, "pseudo": (pseudo, PSEUDO_SHARE)}
     primary = reader("primary", examples, config.primary, TypesConfig())
     members = {"backward": reader("turned", examples, config.member, TypesConfig(serialize=backward))}
+    matches = match_examples(_MATCHES, config.seed)
+    alone = {**{name: (tables, 0.0) for name, (tables, _) in examples.items()}, "matches": (matches, 1.0)}
+    compared = reader("comparing", alone, config.comparing, _COMPARING, primary)
+    settled = {**examples, "matches": (matches, _SETTLED)}
+    finished = reader("finished", settled, config.settling, _SETTLING, compared)
     gentle = TypesConfig(optimizer=OptimizerConfig(lr=6e-4, weight_decay=0.05), frozen=("ngram",))
     for name in DOMAINS:
         members[name] = reader(name, in_domain(examples, name), config.specialist, gentle, primary)
     about = {"seed": config.seed, "columns": {name: len(tables) for name, (tables, _) in examples.items()}}
-    return assemble(load_bundle(primary, dtype=torch.float32), data, out, about, members)
+    return assemble(load_bundle(finished, dtype=torch.float32), data, out, about, members)
 
 
 def in_domain(examples: Examples, domain: str) -> dict[str, tuple[Sequence[Example], float]]:

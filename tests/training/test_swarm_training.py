@@ -25,7 +25,7 @@ from aegir_dspy.training.finish import DOMAINS
 from aegir_dspy.training.swarm import SwarmTraining, in_domain, train_swarm
 
 STEPS = 2
-STAGES = ("forward", "backward", "teacher", "primary", "turned", *DOMAINS)
+STAGES = ("forward", "backward", "teacher", "primary", "turned", "comparing", "finished", *DOMAINS)
 DEV = ("12min.com", "1dorama.club")  # dev hosts, one of each half
 GEOMETRY = replace(Geometry.small(2, 32), ngram_buckets=65_536, ngram_width=64)  # as the command has it
 CONFIG = SwarmTraining(GEOMETRY, max_steps=STEPS)

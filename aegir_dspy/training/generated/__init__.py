@@ -7,7 +7,12 @@ from aegir_dspy.training.generated.make import (
     generate_column,
     generate_table,
 )
-from aegir_dspy.training.generated.relational import RELATIONAL, filler_values, relational_table
+from aegir_dspy.training.generated.relational import (
+    RELATIONAL,
+    filler_values,
+    match_table,
+    relational_table,
+)
 
 __all__ = [
     "GENERATED",
@@ -17,5 +22,6 @@ __all__ = [
     "filler_values",
     "generate_column",
     "generate_table",
+    "match_table",
     "relational_table",
 ]

@@ -18,7 +18,7 @@ from random import Random
 
 from aegir_dspy.training.generated.make import GeneratedColumn, generate_table
 
-__all__ = ["RELATIONAL", "filler_values", "relational_table"]
+__all__ = ["RELATIONAL", "filler_values", "match_table", "relational_table"]
 
 _NO_FILLER = re.compile("(?i)date|time|year|latitude|longitude|geo|coordinate|country|city|place|team|event")
 
@@ -65,12 +65,22 @@ def relational_table(rng: Random, rows: int, fillers: int = 0) -> list[Generated
     found["code"] = [f"{rng.choice('ABCDEFG')}{rng.randint(100, 999)}" for _ in range(rows)]
     if rng.random() < 0.3:
         found["quantity"] = [str(rng.randint(1, 20)) for _ in range(rows)]
-    columns = [
+    columns = _columns(found)
+    columns += [GeneratedColumn("", "", values) for values in filler_values(rng, fillers, rows)]
+    return rng.sample(columns, len(columns))
+
+
+def match_table(rng: Random, rows: int) -> list[GeneratedColumn]:
+    """Home team, away team and venue alone, in random order."""
+    columns = _columns(_match(rng, rows))
+    return rng.sample(columns, len(columns))
+
+
+def _columns(found: dict[str, list[str]]) -> list[GeneratedColumn]:
+    return [
         GeneratedColumn(name if name in RELATIONAL else "", "", list(values))
         for name, values in found.items()
     ]
-    columns += [GeneratedColumn("", "", values) for values in filler_values(rng, fillers, rows)]
-    return rng.sample(columns, len(columns))
 
 
 def filler_values(rng: Random, count: int, rows: int) -> list[list[str]]:
