@@ -23,15 +23,9 @@ import numpy as np
 from aegir_dspy.ontology.composition import Entry
 from aegir_dspy.verifier.case import Case, Standard
 from aegir_dspy.verifier.diagnostic import Diagnostic
+from aegir_dspy.verifier.documents import Document, Lexicon, cosine, joined
 from aegir_dspy.verifier.score import Finding, quantised
-from aegir_dspy.verifier.topics import (
-    Document,
-    Lexicon,
-    assigned,
-    cosine,
-    input_documents,
-    joined,
-)
+from aegir_dspy.verifier.topics import assigned, input_documents
 
 __all__ = ["Original", "filled"]
 

@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from aegir_dspy.verifier.case import Case, Standard
 from aegir_dspy.verifier.completeness import completeness
 from aegir_dspy.verifier.density import density
 from aegir_dspy.verifier.diagnostic import Diagnostic
+from aegir_dspy.verifier.documents import Lexicon
 from aegir_dspy.verifier.gates import refusals
 from aegir_dspy.verifier.inputs import digest
 from aegir_dspy.verifier.instances import instance_evidence
@@ -33,9 +35,11 @@ from aegir_dspy.verifier.parse import Unread, read
 from aegir_dspy.verifier.profiles import Profile, load_profile
 from aegir_dspy.verifier.score import Finding, GateResult, Score, quantised
 from aegir_dspy.verifier.shaped import shaped, shaped_unread
-from aegir_dspy.verifier.topics import Lexicon, topic_alignment
+from aegir_dspy.verifier.topics import topic_alignment
 
 __all__ = ["Verifier"]
+
+_EVIDENCE = ("expectations.json", "shapes.json", "words.json")  # the data of R_E
 
 
 class Verifier:
@@ -77,7 +81,11 @@ class Verifier:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256, in hex, of all that a score depends on besides its input."""
+        """SHA-256, in hex, of what a score depends on besides its input.
+
+        Not in it are the versions of the packages that cells are checked with (numbering plans of phones,
+        names of countries), which change a little every year.
+        """
         standard, profile = self.standard, self.profile
         content = {
             "version": __version__,
@@ -90,6 +98,7 @@ class Verifier:
             "relations": standard.relations.sha256 if standard.relations else None,
             "nulls": self.nulls.sha256,
             "abstained": ABSTAINED,
+            "evidence": [_file_hash(name) for name in _EVIDENCE],
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -218,6 +227,11 @@ class Verifier:
         passed = sum(gate.ok for gate in score.gates) / len(score.gates)
         objectives = {"R": score.R, "gates": quantised(passed), "shaped": score.shaped, **score.components}
         return Judgement(score.R, self.feedback(score), objectives)
+
+
+@lru_cache(maxsize=8)
+def _file_hash(name: str) -> str:
+    return hashlib.sha256((resources.files("aegir_dspy.assets") / name).read_bytes()).hexdigest()
 
 
 def feedback(score: Score) -> str:

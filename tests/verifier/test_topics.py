@@ -12,8 +12,9 @@ from aegir_dspy.ontology.composition import ColumnType, TableTypes
 from aegir_dspy.tables.table import Column, Table
 from aegir_dspy.verifier.case import Case
 from aegir_dspy.verifier.diagnostic import Diagnostic
+from aegir_dspy.verifier.documents import Lexicon, cosine, joined
 from aegir_dspy.verifier.score import Finding
-from aegir_dspy.verifier.topics import Lexicon, assigned, cosine, joined, topic_alignment
+from aegir_dspy.verifier.topics import assigned, topic_alignment
 from aegir_dspy.verifier.verifier import Verifier
 from aegir_dspy.verifier.words import stem, words
 
