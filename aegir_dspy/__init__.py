@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aegir_dspy.specialist import Primary, Specialist, fuse
     from aegir_dspy.swarm import Swarm, SwarmConfig
     from aegir_dspy.tables import ReadConfig, Table, TableSet, read_tables
+    from aegir_dspy.verifier import Verifier
 
 _HOMES = {
     "AegirError": "aegir_dspy.errors",
@@ -35,6 +36,7 @@ _HOMES = {
     "SwarmConfig": "aegir_dspy.swarm",
     "Table": "aegir_dspy.tables",
     "TableSet": "aegir_dspy.tables",
+    "Verifier": "aegir_dspy.verifier",
     "Vocabulary": "aegir_dspy.ontology",
     "fuse": "aegir_dspy.specialist",
     "lm": "aegir_dspy.adapters.dspy_lm",
@@ -55,6 +57,7 @@ __all__ = [
     "SwarmConfig",
     "Table",
     "TableSet",
+    "Verifier",
     "Vocabulary",
     "__version__",
     "fuse",

@@ -23,6 +23,7 @@ from aegir_dspy.errors import CheckpointError, InputError
 from aegir_dspy.latent import FusionMode, RWKVStateFusion
 from aegir_dspy.latent.store import StateStore
 from aegir_dspy.ontology.vocabulary import VOCABULARIES, Label, Vocabulary, load_vocabulary
+from aegir_dspy.orchestrator.describe import Describer
 from aegir_dspy.tables.context import ContextConfig
 
 __all__ = ["FOREIGN", "ShardSettings", "SwarmConfig", "TableSettings"]
@@ -37,6 +38,8 @@ class SwarmConfig:
     Attributes:
         vocabulary: a built-in name (``schema``, ``sotab82``, ``sotab32``, ``dbpedia``), a file, or a
             `Vocabulary`.
+        relations: what the relation of a column to the subject column may be, likewise: ``sotab_cpa``, a file
+            or a `Vocabulary`.
         checkpoint: weights written by ``aegir train``; None for those that ship in the package.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         context: how many context columns inform a target; 0 reads every column alone.
@@ -47,6 +50,7 @@ class SwarmConfig:
     """
 
     vocabulary: str | Vocabulary = "schema"
+    relations: str | Vocabulary = "sotab_cpa"
     checkpoint: str | None = None
     device: str = "cpu"
     context: int = 8
@@ -133,6 +137,9 @@ class TableSettings(_Settings):
             ),
             None if config.store is None else StateStore(config.store),
         )
+        self.describer = Describer(
+            bundle, self.annotator.vocabulary, _vocabulary(config.relations), self.annotator.threshold
+        )
 
 
 class ShardSettings(_Settings):
@@ -214,11 +221,12 @@ def _vocabulary(vocabulary: str | Vocabulary) -> Vocabulary:
 
 def _saved(config: SwarmConfig) -> dict[str, Any]:
     """JSON form: a built-in vocabulary by name, any other whole, so that no other file is needed."""
-    vocabulary: Any = config.vocabulary
-    if vocabulary not in VOCABULARIES:
-        vocabulary = asdict(_vocabulary(vocabulary))
+    vocabularies = {
+        name: given if given in VOCABULARIES else asdict(_vocabulary(given))
+        for name, given in (("vocabulary", config.vocabulary), ("relations", config.relations))
+    }
     checkpoint = None if config.checkpoint is None else str(Path(config.checkpoint).absolute())
-    saved = {**asdict(config), "vocabulary": vocabulary, "checkpoint": checkpoint}
+    saved = {**asdict(config), **vocabularies, "checkpoint": checkpoint}
     del saved["store"]  # a folder of this machine
     return saved
 
@@ -227,12 +235,13 @@ def _restored_config(saved: Any) -> tuple[SwarmConfig, str]:
     """Inverse of `_saved`, with the sha256 of the checkpoint."""
     try:
         fields = dict(saved["config"])
-        if not isinstance(fields["vocabulary"], str):
-            labels = (
-                Label(**{**one, "examples": tuple(one["examples"]), "headers": tuple(one["headers"])})
-                for one in fields["vocabulary"]["labels"]
-            )
-            fields["vocabulary"] = Vocabulary(fields["vocabulary"]["name"], tuple(labels))
+        for name in ("vocabulary", "relations"):
+            if not isinstance(fields[name], str):
+                labels = (
+                    Label(**{**one, "examples": tuple(one["examples"]), "headers": tuple(one["headers"])})
+                    for one in fields[name]["labels"]
+                )
+                fields[name] = Vocabulary(fields[name]["name"], tuple(labels))
         return SwarmConfig(**fields), str(saved["checkpoint_sha256"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{FOREIGN}: {error!r}") from error

@@ -25,10 +25,12 @@ from aegir_dspy.annotator.types import ColumnTypeAnnotator
 from aegir_dspy.errors import FailureRecord, InputError
 from aegir_dspy.latent import FusionMode, RWKVStateFusion
 from aegir_dspy.ontology.vocabulary import Vocabulary
+from aegir_dspy.orchestrator.describe import Describer
 from aegir_dspy.settings import FOREIGN, ShardSettings, SwarmConfig, TableSettings
 from aegir_dspy.shards import Alignments, read_shards, swarm_predictors
 from aegir_dspy.specialist import Primary, Source, Specialist, fuse, record_call
 from aegir_dspy.tables import Table, TableSet, read_tables
+from aegir_dspy.verifier import Verifier
 
 __all__ = ["Swarm", "SwarmConfig", "Usage", "annotator_roles"]
 
@@ -153,13 +155,18 @@ class Swarm(dspy.Module):  # type: ignore[misc]
             self._record(annotation)
             if on_table:
                 on_table(annotation)
+        said = self._describer.describe(given.tables, annotations)
         return dspy.Prediction(
-            annotations=annotations,
-            relations=[relation for table in annotations for relation in table.relations],
-            elements=[],
-            composition=None,
-            score=None,
-            failures=[*given.failures, *_abstentions(annotations, self._annotator.threshold)],
+            annotations=list(said.annotations),
+            relations=[relation for table in said.annotations for relation in table.relations],
+            elements=list(said.elements),
+            composition=said.composition,
+            score=said.score,
+            failures=[
+                *given.failures,
+                *_abstentions(said.annotations, self._annotator.threshold),
+                *said.failures,
+            ],
             usage=self._usage(annotations, tokens, time.monotonic() - began),
             identity=self.identity(given.tables),
         )
@@ -176,6 +183,16 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         return self.settings.annotator
 
     @property
+    def _describer(self) -> Describer:
+        assert isinstance(self.settings, TableSettings)
+        return self.settings.describer
+
+    @property
+    def verifier(self) -> Verifier:
+        """What scores the compositions; `verifier.metric` is a metric of DSPy."""
+        return self._describer.verifier
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The types it answers with."""
         return self._annotator.vocabulary
@@ -186,15 +203,16 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         bundle, asked = self._annotator.bundle, self._annotator.members
         members = {m.name: m.sha256 for m in bundle.config.members if m.name in asked}
         checkpoints = {"columns": bundle.sha256, **members}
-        settings = (self.config.context, self._annotator.threshold)
-        run = hashlib.sha256(repr((__version__, vocabulary, checkpoints, settings)).encode())
+        settings = (self.config.context, self._annotator.threshold, self._describer.relations.sha256)
+        said = (__version__, vocabulary, checkpoints, settings, self.verifier.identity)
+        run = hashlib.sha256(repr(said).encode())
         for table in tables:
             run.update(repr((table.name, table.columns)).encode())
         return {
             "version": __version__,
             "checkpoints": checkpoints,
             "vocabulary": vocabulary,
-            "verifier": None,
+            "verifier": self.verifier.identity,
             "run": run.hexdigest(),
         }
 

@@ -6,9 +6,10 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,11 +17,16 @@ from rich.console import Console
 from aegir_dspy.cli.progress import ColumnProgress
 from aegir_dspy.errors import InputError
 
-__all__ = ["EXAMPLES", "Format", "annotate", "check_output", "write_output"]
+if TYPE_CHECKING:
+    from aegir_dspy.swarm import Swarm
+    from aegir_dspy.tables import Table
+
+__all__ = ["EXAMPLES", "AnnotateFormat", "Format", "annotate", "check_output", "write_output"]
 
 EXAMPLES = (
     "Examples: aegir annotate orders.csv · aegir annotate data/ --format json --out result.json · "
-    "aegir annotate 'exports/*.parquet' --vocabulary my_types.json"
+    "aegir annotate 'exports/*.parquet' --vocabulary my_types.json · "
+    "aegir annotate data/ --format turtle --out data.ttl"
 )
 
 
@@ -31,12 +37,31 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class AnnotateFormat(StrEnum):
+    """How annotations are written: for people, for programs, for `aegir verify`, for ontology tools."""
+
+    TEXT = "text"
+    JSON = "json"
+    COMPOSITION = "composition"
+    TURTLE = "turtle"
+    JSONLD = "jsonld"
+    MANCHESTER = "manchester"
+    SHACL = "shacl"
+
+
 def annotate(
     data: Annotated[list[str], typer.Argument(help="Files, folders (recursive) or globs.", metavar="DATA…")],
     vocabulary: Annotated[
         str, typer.Option(help="schema, sotab82, sotab32, dbpedia, or a file of labels.")
     ] = "schema",
-    format: Annotated[Format, typer.Option(help="text for people, json for programs.")] = Format.TEXT,
+    relations: Annotated[
+        str,
+        typer.Option(help="sotab_cpa, or a file of relations to the subject column."),
+    ] = "sotab_cpa",
+    format: Annotated[
+        AnnotateFormat,
+        typer.Option(help="text for people, json for programs, composition for aegir verify, RDF or OWL."),
+    ] = AnnotateFormat.TEXT,
     out: Annotated[Path | None, typer.Option(help="Write here instead of to stdout.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights written by aegir train.")] = None,
     abstain_below: Annotated[
@@ -50,7 +75,7 @@ def annotate(
     ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Say what each column means: type, confidence, reasons.
+    """Say what each column means: type, confidence, reasons; how columns are related; an ontology fragment.
 
     Exit code 1 when some file could not be read (the others are annotated), 2 when nothing could.
     """
@@ -60,6 +85,7 @@ def annotate(
 
     swarm = Swarm(
         vocabulary=vocabulary,
+        relations=relations,
         checkpoint=str(checkpoint) if checkpoint else None,
         device=device,
         abstain_below=abstain_below,
@@ -70,7 +96,7 @@ def annotate(
     total = sum(len(table.columns) for table in tables)
     with ColumnProgress(total, quiet=quiet) as progress:
         prediction = swarm(tables=tables, on_table=lambda table: progress.advance(len(table.columns)))
-    write_output(_render(prediction, format, to_file=out is not None), out)
+    write_output(_render(prediction, tables.tables, swarm, format, to_file=out is not None), out)
     if tables.failures:
         sys.stderr.write(
             f"aegir: {len(tables.failures)} of the files, or parts of them, could not be read, the first: "
@@ -93,11 +119,17 @@ def _usable_store() -> Path | None:
     return folder
 
 
-def _render(prediction: Any, format: Format, *, to_file: bool) -> str:
-    if format is Format.JSON:
+def _render(
+    prediction: Any, tables: Sequence[Table], swarm: Swarm, format: AnnotateFormat, *, to_file: bool
+) -> str:
+    if format is AnnotateFormat.JSON:
         from aegir_dspy.report.document import result_document
 
         return json.dumps(result_document(prediction), ensure_ascii=False, indent=1) + "\n"
+    if format is not AnnotateFormat.TEXT:
+        from aegir_dspy.report.ontology import written
+
+        return written(prediction.composition, tables, swarm.verifier, format.value)
     from aegir_dspy.report.text import render_result
 
     colour = sys.stdout.isatty() and not to_file

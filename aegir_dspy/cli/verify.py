@@ -43,14 +43,13 @@ class ProfileName(StrEnum):
 
 def verify(
     composition: Annotated[
-        Path, typer.Argument(help="The composition: JSON, as aegir annotate writes it.", metavar="COMPOSITION")
+        Path,
+        typer.Argument(help="JSON, as aegir annotate --format composition.", metavar="COMPOSITION"),
     ],
     tables: Annotated[
         list[str], typer.Option("--tables", help="Files, folders or globs it speaks about; repeatable.")
     ],
-    texts: Annotated[
-        list[Path] | None, typer.Option(help="Text files about the tables; repeatable.")
-    ] = None,
+    texts: Annotated[list[Path] | None, typer.Option(help="Text files about the tables; repeatable.")] = None,
     profile: Annotated[ProfileName, typer.Option(help="Gates and weights.")] = ProfileName.ANNOTATION,
     vocabulary: Annotated[str, typer.Option(help="Name or file of the types columns may have.")] = "schema",
     ontology: Annotated[

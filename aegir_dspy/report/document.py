@@ -10,16 +10,12 @@ SCHEMA = "aegir.result/1"
 
 
 def result_document(prediction: Any) -> dict[str, Any]:
-    """The prediction of a `Swarm` as one JSON-able document.
-
-    Until a verifier has judged the composition, R is null and gates and components are empty.
-    """
-    score = prediction.score or {"R": None, "gates": [], "components": {}, "diagnostics": []}
+    """The prediction of a `Swarm` as one JSON-able document."""
     return {
         "schema": SCHEMA,
         "tables": [table.to_json() for table in prediction.annotations],
-        "elements": list(prediction.elements),
-        "score": score,
+        "elements": [element.to_json() for element in prediction.elements],
+        "score": prediction.score.to_json(),
         "failures": [failure.to_json() for failure in prediction.failures],
         "usage": prediction.usage.to_json(),
         "identity": prediction.identity,
