@@ -134,7 +134,9 @@ class RWKV7(nn.Module):
     def __init__(self, geometry: Geometry) -> None:
         super().__init__()
         self.geometry = geometry
-        self.emb = nn.Embedding(geometry.vocab, geometry.width)
+        # Given weights: the default ones would be drawn first, which loads a compiler when on the meta device.
+        blank = torch.empty(geometry.vocab, geometry.width)
+        self.emb = nn.Embedding(geometry.vocab, geometry.width, _weight=blank)
         self.blocks = nn.ModuleList(Block(geometry, layer) for layer in range(geometry.layers))
         self.ln_out = nn.LayerNorm(geometry.width)
         self.head = nn.Linear(geometry.width, geometry.vocab, bias=False)
