@@ -112,6 +112,11 @@ class Case:
         return tuple(axiom for axioms in self.entries for axiom in axioms)
 
     @cached_property
+    def mentioned(self) -> tuple[frozenset[str], ...]:
+        """The classes, datatypes and properties that each of the `axioms` mentions."""
+        return tuple(frozenset((*named_classes(axiom), *properties(axiom))) for axiom in self.axioms)
+
+    @cached_property
     def said(self) -> dict[str, dict[str, int]]:
         """Class or property → what the axioms put it below → the first entry that does.
 

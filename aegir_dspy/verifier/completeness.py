@@ -37,7 +37,7 @@ from aegir_dspy.ontology.axioms import (
 from aegir_dspy.ontology.composition import OwnTerm, TableTypes
 from aegir_dspy.ontology.names import local_name
 from aegir_dspy.ontology.names import words as spaced
-from aegir_dspy.verifier.case import Case, named_classes, parts, properties
+from aegir_dspy.verifier.case import Case, parts
 from aegir_dspy.verifier.diagnostic import Diagnostic
 from aegir_dspy.verifier.gates.duplicates import ordered
 from aegir_dspy.verifier.score import Finding, quantised
@@ -89,10 +89,9 @@ class _Defined:
     def on_rows(self) -> dict[str, set[str]]:
         """Class → the classes and properties in axioms on it, its supers' and those of keys included."""
         found: dict[str, set[str]] = defaultdict(set)
-        for axiom in self.case.axioms:
+        for axiom, names in zip(self.case.axioms, self.case.mentioned, strict=True):
             for name in _about(axiom):
-                found[name].update(named_classes(axiom))
-                found[name].update(properties(axiom))
+                found[name].update(names)
         return found
 
     def genera(self, name: str) -> list[str]:

@@ -15,6 +15,7 @@ axioms all count (`aegir_dspy.verifier.nulls`).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from aegir_dspy.ontology.axioms import (
     And,
@@ -29,7 +30,7 @@ from aegir_dspy.ontology.axioms import (
     SubClass,
     Value,
 )
-from aegir_dspy.verifier.case import Case, named_classes, parts, properties, tops
+from aegir_dspy.verifier.case import Case, named_classes, parts, tops
 from aegir_dspy.verifier.diagnostic import Diagnostic
 from aegir_dspy.verifier.nulls import Nulls
 from aegir_dspy.verifier.score import Finding, quantised
@@ -63,10 +64,8 @@ def anchored(case: Case) -> list[tuple[Axiom, ...]]:
     """The axioms, by entry, that are about the tables; () for an entry that is not."""
     about = set(case.row_classes | case.type_terms)
     about |= {one.property for types in case.composition.tables for one in types.relations}
-    mentioned = [
-        {name for axiom in axioms for name in (*named_classes(axiom), *properties(axiom))}
-        for axioms in case.entries
-    ]
+    names_of = iter(case.mentioned)
+    mentioned = [frozenset().union(*islice(names_of, len(axioms))) for axioms in case.entries]
     waiting = [i for i, names in enumerate(mentioned) if names]
     kept: set[int] = set()
     while more := [i for i in waiting if not about.isdisjoint(mentioned[i])]:

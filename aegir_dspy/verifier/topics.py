@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from aegir_dspy.verifier.case import Case, named_classes, properties
+from aegir_dspy.verifier.case import Case
 from aegir_dspy.verifier.diagnostic import Diagnostic
 from aegir_dspy.verifier.documents import REMEMBERED, Document, Lexicon, Told, cosine, joined
 from aegir_dspy.verifier.inputs import digest_of_input
@@ -67,8 +67,7 @@ def input_documents(case: Case, lexicon: Lexicon) -> list[Document]:
 def _own_documents(case: Case, lexicon: Lexicon) -> list[Document]:
     columns = [column for types in case.composition.tables for column in types.columns]
     labels = sorted({column.type for column in columns if column.type is not None})
-    terms = {name for axiom in case.axioms for name in (*named_classes(axiom), *properties(axiom))}
-    terms |= case.row_classes
+    terms = set(case.row_classes.union(*case.mentioned))
     terms |= {one.property for types in case.composition.tables for one in types.relations}
     found = [lexicon.label(name) for name in labels] + [lexicon.term(name) for name in sorted(terms)]
     return [document for document in found if document is not None]
