@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from aegir_dspy.annotator.annotation import ColumnAnnotation, TableAnnotation
 from aegir_dspy.annotator.b_cubed import b_cubed, labels_of
 from aegir_dspy.annotator.element_columns import facts, kind_of
-from aegir_dspy.annotator.element_links import _Cells, link
+from aegir_dspy.annotator.element_links import link
+from aegir_dspy.annotator.element_matrices import Cells
 from aegir_dspy.annotator.element_words import entity, lexicon, shortenings, words
 from aegir_dspy.annotator.elements import DataElement, ElementsConfig, find_elements
 from aegir_dspy.errors import InputError
@@ -278,7 +279,7 @@ def test_shared_cells_are_counted_the_same_in_both_ways() -> None:
     rng = random.Random(0)
     tables = [table(f"t{n}", a=[str(rng.randrange(30)) for _ in range(20)], b=["x"]) for n in range(12)]
     columns = facts(tables, [None] * 12)
-    cells = _Cells(columns)
+    cells = Cells(columns)
     pairs = np.array([(i, j) for j in range(24) for i in range(j)])
     expected = [len(columns[i].values & columns[j].values) for i, j in pairs.tolist()]
     assert cells._of_all(pairs).tolist() == cells._of_each(pairs).tolist() == expected
