@@ -40,7 +40,10 @@ def test_the_fields_of_a_prediction(swarm: Swarm, tables: list[Table], bundle_pa
     out = swarm(tables=tables)
     assert isinstance(out, dspy.Prediction)
     assert [t.name for t in out.annotations] == [t.name for t in tables]
-    assert (out.relations, out.elements, out.composition, out.score) == ([], [], None, None)
+    assert out.relations == [r for t in out.annotations for r in t.relations]
+    assert [t.name for t in out.composition.tables] == [t.name for t in tables]
+    assert out.score.ok and 0 < out.score.R <= 1
+    assert out.score == swarm.verifier.score(out.composition, tables)
     abstained = [f"annotate:{t.name}[{c.index}]" for t in out.annotations for c in t.columns if c.abstained]
     assert abstained
     assert [f.task for f in out.failures] == abstained
@@ -50,6 +53,7 @@ def test_the_fields_of_a_prediction(swarm: Swarm, tables: list[Table], bundle_pa
     assert out.usage.tokens_read > 0
     assert out.identity["checkpoints"] == {"columns": swarm.dump_state()["settings"]["checkpoint_sha256"]}
     assert out.identity["vocabulary"].startswith("schema@")
+    assert out.identity["verifier"] == out.score.verifier == swarm.verifier.identity
 
 
 def test_the_document_is_the_contract(swarm: Swarm, tables: list[Table]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,13 +32,14 @@ from aegir_dspy.ontology.catalog import Catalog, Template
 from aegir_dspy.ontology.composition import Composition, Entry, OwnTerm, TableTypes
 from aegir_dspy.ontology.names import local_name, name_of
 from aegir_dspy.ontology.names import words as spaced
+from aegir_dspy.ontology.satisfiability import Verdict
 from aegir_dspy.ontology.slots import SlotProblem, slot_problems
 from aegir_dspy.ontology.terms import Ontology
 from aegir_dspy.ontology.vocabulary import Vocabulary
 from aegir_dspy.tables.table import Table
 from aegir_dspy.verifier.words import words
 
-__all__ = ["Case", "Standard", "named_classes", "parts", "properties", "tops"]
+__all__ = ["Case", "Standard", "named_classes", "pairs", "parts", "properties", "tops"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,14 @@ class Standard:
     @cached_property
     def _stems(self) -> dict[str, frozenset[str]]:
         return {}
+
+    @cached_property
+    def verdicts(self) -> dict[tuple[Axiom, ...], Verdict]:
+        """Which axioms were found satisfiable, the latest: the same tables are judged again and again."""
+        return {}
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in ("ontology", "vocabulary", "catalog", "relations")}
 
     def name_of(self, iri: str | None) -> str | None:
         """The prefixed name of an IRI; None without an IRI or a prefix for it."""
@@ -162,15 +171,8 @@ class Case:
 
     @cached_property
     def pairs(self) -> tuple[tuple[TableTypes, Table], ...]:
-        """What is said of each table of the input; several tables of one name are matched in order."""
-        said: dict[str, list[TableTypes]] = defaultdict(list)
-        for types in self.composition.tables:
-            said[types.name].append(types)
-        found = []
-        for table in self.tables:
-            if said[table.name]:
-                found.append((said[table.name].pop(0), table))
-        return tuple(found)
+        """What is said of each table of the input."""
+        return pairs(self.composition, self.tables)
 
     @cached_property
     def type_terms(self) -> frozenset[str]:
@@ -187,6 +189,14 @@ class Case:
     def row_classes(self) -> frozenset[str]:
         """The classes of the rows of the tables."""
         return frozenset(types.term for types in self.composition.tables if types.term)
+
+
+def pairs(composition: Composition, tables: Iterable[Table]) -> tuple[tuple[TableTypes, Table], ...]:
+    """What is said of each table that something is said of; several of one name are matched in order."""
+    said: dict[str, list[TableTypes]] = defaultdict(list)
+    for types in composition.tables:
+        said[types.name].append(types)
+    return tuple((said[table.name].pop(0), table) for table in tables if said[table.name])
 
 
 def _instantiated(catalog: Catalog, entry: Entry) -> tuple[Axiom, ...]:

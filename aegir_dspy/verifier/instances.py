@@ -25,6 +25,7 @@ from aegir_dspy.ontology.names import name_of
 from aegir_dspy.ontology.terms import Ontology
 from aegir_dspy.ontology.vocabulary import Vocabulary
 from aegir_dspy.tables.table import Table
+from aegir_dspy.verifier.case import pairs
 from aegir_dspy.verifier.column_profile import profile
 from aegir_dspy.verifier.diagnostic import Diagnostic
 from aegir_dspy.verifier.keys import distinctness, key_diagnostics
@@ -55,17 +56,23 @@ def instance_evidence(
         vocabulary: where the labels of the types are looked up, and better ones suggested from.
         ontology: where domains and ranges of the relations are looked up; without, relations do not count.
     """
-    by_name = {table.name: table for table in tables}
+    genus = _genera(composition)
     items: list[Item] = []
-    for types in composition.tables:
-        if (table := by_name.get(types.name)) is not None:
-            items += _columns(types, table, vocabulary)
-            items += _relations(types, table, vocabulary, ontology) if ontology else ()
-            items += _subject(types, table)
+    for types, table in pairs(composition, tables):
+        items += _columns(types, table, vocabulary)
+        rows = genus.get(types.term or "", types.term)
+        items += _relations(types, rows, table, vocabulary, ontology) if ontology else ()
+        items += _subject(types, table)
     reasons = [reason for _, _, found in items for reason in found]
     weight = math.fsum(w for w, _, _ in items)
     value = math.fsum(w * v for w, v, _ in items) / weight if weight else 0.0
     return Finding(quantised(value), tuple(sorted({*reasons, *key_diagnostics(tables)})))
+
+
+def _genera(composition: Composition) -> dict[str, str]:
+    """What the classes of the composition's own are kinds of, where that is said plainly."""
+    said = (dict(entry.slots) for entry in composition.axioms if entry.template == "subclass.named")
+    return {one["A"]: one["B"] for one in said if one.get("A", "").startswith(":") and "B" in one}
 
 
 @cache
@@ -118,7 +125,9 @@ def _columns(types: TableTypes, table: Table, vocabulary: Vocabulary) -> Iterato
 # --- relations ------------------------------------------------------------------------------------
 
 
-def _relations(types: TableTypes, table: Table, vocabulary: Vocabulary, ontology: Ontology) -> Iterator[Item]:
+def _relations(
+    types: TableTypes, rows: str | None, table: Table, vocabulary: Vocabulary, ontology: Ontology
+) -> Iterator[Item]:
     labels = {one.index: one.type for one in _answered(types, table)}
     for related in types.relations:
         term = ontology.get(related.property)
@@ -126,7 +135,7 @@ def _relations(types: TableTypes, table: Table, vocabulary: Vocabulary, ontology
             continue
         checks = [
             _in_range(related, term.range, table, labels.get(related.object), vocabulary, ontology),
-            _in_domain(related, term.domain, types, labels.get(related.subject), vocabulary, ontology),
+            _in_domain(related, term.domain, rows, labels.get(related.subject), vocabulary, ontology),
         ]
         values = [value for value, _ in checks if value is not None]
         if values:
@@ -151,7 +160,7 @@ def _in_range(
 ) -> tuple[float | None, str]:
     """How well the cells are of the range, and what is wrong; None where it says nothing about cells."""
     column = profile(table.columns[related.object].values)
-    if not allowed or not column.sample:
+    if not allowed or not column.sample or "xsd:string" in allowed:  # whatever stands in a cell is a text
         return None, ""
     shares = [max((column.share(v) for v in expectation(r).validators), default=0.0) for r in allowed]
     named = name_of(_iri(label or "", vocabulary) or "")
@@ -169,13 +178,13 @@ def _in_range(
 def _in_domain(
     related: Related,
     allowed: tuple[str, ...],
-    types: TableTypes,
+    rows: str | None,
     label: str | None,
     vocabulary: Vocabulary,
     ontology: Ontology,
 ) -> tuple[float | None, str]:
     """1 where the class of the rows, or the subject's type, is of the domain or above it; 0 elsewhere."""
-    subject = types.term or name_of(_iri(label or "", vocabulary) or "")
+    subject = rows or name_of(_iri(label or "", vocabulary) or "")
     if not allowed or subject is None or subject not in ontology or ontology[subject].kind != "class":
         return None, ""
     if ontology.any_is_a(subject, allowed) or any(ontology.is_a(a, subject) for a in allowed):

@@ -43,7 +43,7 @@ class Score:
     """R(O, I) and why.
 
     Attributes:
-        R: 0 when any gate refuses, otherwise the weighted sum of the components; 0 … 1.
+        R: 0 when any gate refuses, otherwise the weighted mean of the components; 0 … 1.
         gates: every gate, in the order of the profile.
         components: name → value in 0 … 1; empty when a gate refuses.
         diagnostics: sorted.

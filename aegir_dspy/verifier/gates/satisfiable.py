@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from aegir_dspy.ontology.axioms import Axiom
 from aegir_dspy.ontology.parts import independent_parts
-from aegir_dspy.ontology.satisfiability import unsatisfiable_classes
-from aegir_dspy.verifier.case import Case
+from aegir_dspy.ontology.satisfiability import Verdict, unsatisfiable_classes
+from aegir_dspy.verifier.case import Case, Standard
 from aegir_dspy.verifier.diagnostic import Diagnostic
 
 __all__ = ["satisfiable"]
+
+_MOST_KNOWN = 4096  # verdicts that are remembered
 
 
 def satisfiable(case: Case) -> Iterator[Diagnostic]:
@@ -22,9 +25,11 @@ def satisfiable(case: Case) -> Iterator[Diagnostic]:
 
 
 def _of_part(case: Case, part: Sequence[int], entry_of: Sequence[int]) -> Iterator[Diagnostic]:
-    verdict = unsatisfiable_classes([case.axioms[i] for i in part], case.standard.ontology)
+    verdict = _verdict(case.standard, tuple(case.axioms[i] for i in part))
     for name in verdict.unsatisfiable:
-        culprits = sorted({entry_of[part[i]] for i in verdict.culprits.get(name, ())})
+        # Where the whole is inconsistent, the axioms at fault stand under what is everything.
+        blamed = verdict.culprits.get(name, verdict.culprits.get("owl:Thing", ()))
+        culprits = sorted({entry_of[part[i]] for i in blamed})
         yield Diagnostic(
             "satisfiable.empty_class",
             f"axiom {culprits[0]}" if culprits else f"term {name}",
@@ -46,3 +51,12 @@ def _of_part(case: Case, part: Sequence[int], entry_of: Sequence[int]) -> Iterat
             tuple(verdict.unknown[:5]),
             "use fewer axioms, or smaller numbers in cardinalities",
         )
+
+
+def _verdict(standard: Standard, axioms: tuple[Axiom, ...]) -> Verdict:
+    known = standard.verdicts
+    if axioms not in known:
+        if len(known) >= _MOST_KNOWN:
+            known.pop(next(iter(known)))
+        known[axioms] = unsatisfiable_classes(axioms, standard.ontology)
+    return known[axioms]
