@@ -37,6 +37,7 @@ from aegir_dspy.verifier.validators import packages
 __all__ = ["column_supports", "evidence_identity", "instance_evidence"]
 
 BESIDE = 0.25  # weight of a relation and of a subject column; a column's is 1
+ASIDE = 0.5  # value of a relation whose property is not of such rows
 REPEATING = 0.5  # different cells of a subject column, as a share, below which it is reported
 
 Item = tuple[float, float, tuple[Diagnostic, ...]]  # weight, value, reasons
@@ -183,13 +184,16 @@ def _in_domain(
     vocabulary: Vocabulary,
     ontology: Ontology,
 ) -> tuple[float | None, str]:
-    """1 where the class of the rows, or the subject's type, is of the domain or above it; 0 elsewhere."""
+    """1 where the class of the rows, or the subject's type, is of the domain or above it; `ASIDE` elsewhere.
+
+    Elsewhere it may be a property of something that the rows lead to: the e-mail address of an order.
+    """
     subject = rows or name_of(_iri(label or "", vocabulary) or "")
     if not allowed or subject is None or subject not in ontology or ontology[subject].kind != "class":
         return None, ""
     if ontology.any_is_a(subject, allowed) or any(ontology.is_a(a, subject) for a in allowed):
         return 1.0, ""
-    return 0.0, f"relation_domain: {related.property} on {' or '.join(allowed)}, found it on {subject}"
+    return ASIDE, f"relation_domain: {related.property} on {' or '.join(allowed)}, found it on {subject}"
 
 
 def _subject(types: TableTypes, table: Table) -> Iterator[Item]:

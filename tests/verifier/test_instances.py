@@ -196,3 +196,35 @@ def test_support_tells_gold_types_of_other_sites_from_wrong_ones() -> None:
                 lower += x + y > (support(v, b).value or 0.0) + (support(w, a).value or 0.0)
     ahead = sum((g > w) + (g == w) / 2 for g in gold for w in wrong) / len(gold) / len(wrong)
     assert ahead >= 0.93 and lower / pairs >= 0.95
+
+
+def test_tables_of_one_name_are_judged_each_by_its_own_cells():
+    from aegir_dspy.ontology.composition import ColumnType, Composition, TableTypes
+    from aegir_dspy.ontology.vocabulary import load_vocabulary
+    from aegir_dspy.tables.table import Column, Table
+    from aegir_dspy.verifier.instances import instance_evidence
+
+    mails = Table("t", "a/t.csv", (Column(0, None, tuple(f"u{i}@example.org" for i in range(6))),))
+    days = Table("t", "b/t.csv", (Column(0, None, tuple(f"2024-01-0{i}" for i in range(1, 7))),))
+    said = tuple(TableTypes("t", (ColumnType(0, label),)) for label in ("email", "Date"))
+    schema = load_vocabulary("schema")
+    right = instance_evidence(Composition(said), (mails, days), schema).value
+    wrong = instance_evidence(Composition(said), (days, mails), schema).value
+    assert right > 0.8 and wrong < 0.3
+
+
+def test_whatever_stands_in_a_cell_is_a_text():
+    from aegir_dspy.ontology.composition import ColumnType, Composition, Related, TableTypes
+    from aegir_dspy.ontology.registry import load_ontology
+    from aegir_dspy.ontology.vocabulary import load_vocabulary
+    from aegir_dspy.tables.table import Column, Table
+    from aegir_dspy.verifier.instances import instance_evidence
+
+    names, codes = ("Ann Lee", "Bo Kim", "Cy Roe"), ("20095", "69001", "35210")
+    table = Table("t", "t.csv", (Column(0, None, names), Column(1, None, codes)))
+    types = (ColumnType(0, "Person/name"), ColumnType(1, "postalCode"))
+    said = TableTypes("t", types, (Related(0, 1, "schema:postalCode"),), 0)
+    found = instance_evidence(
+        Composition((said,)), (table,), load_vocabulary("schema"), load_ontology("schema")
+    )
+    assert "instances.relation_range" not in {d.code for d in found.diagnostics}
