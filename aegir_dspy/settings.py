@@ -22,7 +22,13 @@ from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.errors import CheckpointError, InputError
 from aegir_dspy.latent import FusionMode, RWKVStateFusion
 from aegir_dspy.latent.store import StateStore
-from aegir_dspy.ontology.vocabulary import VOCABULARIES, Label, Vocabulary, load_vocabulary
+from aegir_dspy.ontology.vocabulary import (
+    RELATION_VOCABULARIES,
+    VOCABULARIES,
+    Label,
+    Vocabulary,
+    load_vocabulary,
+)
 from aegir_dspy.orchestrator.describe import Describer
 from aegir_dspy.tables.context import ContextConfig
 
@@ -222,7 +228,7 @@ def _vocabulary(vocabulary: str | Vocabulary) -> Vocabulary:
 def _saved(config: SwarmConfig) -> dict[str, Any]:
     """JSON form: a built-in vocabulary by name, any other whole, so that no other file is needed."""
     vocabularies = {
-        name: given if given in VOCABULARIES else asdict(_vocabulary(given))
+        name: given if given in (*VOCABULARIES, *RELATION_VOCABULARIES) else asdict(_vocabulary(given))
         for name, given in (("vocabulary", config.vocabulary), ("relations", config.relations))
     }
     checkpoint = None if config.checkpoint is None else str(Path(config.checkpoint).absolute())

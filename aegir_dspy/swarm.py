@@ -21,6 +21,7 @@ import dspy
 
 from aegir_dspy._version import __version__
 from aegir_dspy.annotator.annotation import ColumnAnnotation, TableAnnotation
+from aegir_dspy.annotator.relations import RelationAnnotator
 from aegir_dspy.annotator.types import ColumnTypeAnnotator
 from aegir_dspy.errors import FailureRecord, InputError
 from aegir_dspy.latent import FusionMode, RWKVStateFusion
@@ -186,6 +187,11 @@ class Swarm(dspy.Module):  # type: ignore[misc]
     def _describer(self) -> Describer:
         assert isinstance(self.settings, TableSettings)
         return self.settings.describer
+
+    @property
+    def relations(self) -> RelationAnnotator:
+        """What says how columns are related to the subject column of their table."""
+        return self._describer.relating
 
     @property
     def verifier(self) -> Verifier:

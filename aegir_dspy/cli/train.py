@@ -146,6 +146,23 @@ def average(
     typer.echo(json.dumps(average_and_write(members, data, out), indent=1))
 
 
+@app.command()
+def relations(
+    data: Annotated[Path, typer.Option(help="Folder with tables/*.parquet and labels.csv.")],
+    out: Annotated[Path, typer.Option(help="Weights to write, .safetensors; a report beside it.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The annotator whose types the relations are told from.")
+    ] = None,
+) -> None:
+    """Train the relations of columns to the subject column, measure them on dev, write the weights."""
+    from aegir_dspy.annotator.bundle import default_bundle, load_bundle
+    from aegir_dspy.training.relations import train_relations
+
+    check_output(out)
+    bundle = default_bundle() if checkpoint is None else load_bundle(checkpoint)
+    typer.echo(json.dumps(train_relations(data, bundle, out), indent=1))
+
+
 def _geometry(layers: int, width: int) -> Geometry:
     from aegir_dspy.rwkv.geometry import Geometry
 

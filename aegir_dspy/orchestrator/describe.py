@@ -70,7 +70,8 @@ class Describer:
         return Verifier(vocabulary=self.vocabulary, ontology=ontology)
 
     @cached_property
-    def _relations(self) -> RelationAnnotator:
+    def relating(self) -> RelationAnnotator:
+        """What says how columns are related."""
         return RelationAnnotator(self.bundle, self.relations)
 
     def describe(self, tables: Sequence[Table], annotations: Sequence[TableAnnotation]) -> Description:
@@ -133,7 +134,7 @@ class Describer:
         )
 
     def _related(self, table: Table, annotation: TableAnnotation) -> TableAnnotation:
-        return replace(annotation, relations=self._relations.annotate(table, annotation))
+        return replace(annotation, relations=self.relating.annotate(table, annotation))
 
     def _types(self, table: Table, annotation: TableAnnotation) -> TableTypes:
         """An annotation as a part of a composition."""
