@@ -19,7 +19,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ KINDS: Mapping[str, tuple[int, float]] = {
 }
 """Buckets of each kind of bag, and its weight beside the others."""
 
+Floats = NDArray[np.float64]
 SUBJECT_TYPES = 0.5  # weight of the subject column's types beside the column's own
 _VALUES, _FAR = 10, 12
 _EDGES = np.cumsum([0, *(buckets for buckets, _ in KINDS.values())]).tolist()
@@ -85,13 +86,14 @@ def describe(
     values = [sample_values(column.values, _VALUES) for column in table.columns]
     grams = [bags_of(column).grams for column in table.columns]
     probable = [_types(types, i) for i in range(len(values))]
+    beside = _summed([bag for j, bag in enumerate(grams) if j != subject], "others")
     found = []
     for i in columns:
-        others = [bag for j, bag in enumerate(grams) if j not in (i, subject)]
+        rest = beside if i == subject else beside - _summed([grams[i]], "others")
         bags = {
             "own": grams[i],
-            "subject": _coarse([grams[subject]], "subject"),
-            "others": _coarse(others, "others"),
+            "subject": _bag(_summed([grams[subject]], "subject")),
+            "others": _bag(rest),
             "shape": _counted(shapes_of(values[i]), "shape"),
             "subject_shape": _counted(shapes_of(values[subject]), "subject_shape"),
             "place": _counted(_place(i, subject, len(values)), "place"),
@@ -133,22 +135,32 @@ class RelationModel:
 
     def margins(self, columns: Sequence[Described]) -> Tensor:
         """(C, L) float64: how clearly each column is of each relation."""
-        idfs = [part.double().numpy() for part in torch.tensor_split(self.idf, _EDGES[1:-1])]
-        parts = torch.tensor_split(self.weights, _EDGES[1:-1])
-        scales, by_type = self.scale.double(), self.by_type.double().numpy()
+        idfs, parts, by_type, bias = self._ready
         rows = []
         for one in columns:
-            total = self.bias.double().numpy() + type_features(one, self.types) @ by_type
-            for (kind, (_, share)), weights, scale, idf in zip(
-                KINDS.items(), parts, scales, idfs, strict=True
-            ):
+            total = bias + type_features(one, self.types) @ by_type
+            for kind, weights, idf in zip(KINDS, parts, idfs, strict=True):
                 bag = one.bags[kind]
-                picked = weights[torch.from_numpy(bag.buckets)].double().numpy()
-                total = total + share * (features(bag, idf) @ picked) * scale.numpy()
+                total = total + features(bag, idf).astype(np.float32) @ weights[bag.buckets]
             rows.append(total)
         if not rows:
             return torch.zeros(0, len(self.labels), dtype=torch.float64)
-        return torch.from_numpy(np.stack(rows)).double()
+        return torch.from_numpy(np.stack(rows))
+
+    @cached_property
+    def _ready(
+        self,
+    ) -> tuple[
+        list[NDArray[np.float64]], list[NDArray[np.float32]], NDArray[np.float64], NDArray[np.float64]
+    ]:
+        """idf and scaled weights by kind, weights of the types, bias: made once."""
+        idfs = [part.double().numpy() for part in torch.tensor_split(self.idf, _EDGES[1:-1])]
+        parts = torch.tensor_split(self.weights, _EDGES[1:-1])
+        scaled = [
+            (part.double() * scale.double() * share).float().numpy()
+            for part, scale, (_, share) in zip(parts, self.scale, KINDS.values(), strict=True)
+        ]
+        return idfs, scaled, self.by_type.double().numpy(), self.bias.double().numpy()
 
 
 def type_features(column: Described, types: Sequence[str]) -> NDArray[np.float64]:
@@ -215,11 +227,14 @@ def _counted(tokens: Iterable[str], kind: str) -> Bag:
     return Bag(np.array(buckets, np.int64), np.array([counts[b] for b in buckets], np.float64))
 
 
-def _coarse(bags: Sequence[Bag], kind: str) -> Bag:
-    """The sum of bags of n-grams, in the coarser buckets of a kind."""
-    if not bags:
-        return Bag(np.zeros(0, np.int64), np.zeros(0))
-    coarse = np.concatenate([bag.buckets for bag in bags]) % KINDS[kind][0]
-    buckets, where = np.unique(coarse, return_inverse=True)
-    counts = np.bincount(where, np.concatenate([bag.counts for bag in bags]), len(buckets))
-    return Bag(buckets, counts.astype(np.float64))
+def _summed(bags: Sequence[Bag], kind: str) -> NDArray[np.float64]:
+    """(buckets of the kind,) counts of all bags together, in its coarser buckets."""
+    counts = np.zeros(KINDS[kind][0])
+    for bag in bags:
+        counts += np.bincount(bag.buckets % len(counts), bag.counts, len(counts))
+    return counts
+
+
+def _bag(counts: NDArray[np.float64]) -> Bag:
+    buckets = np.flatnonzero(counts)
+    return Bag(buckets, counts[buckets])

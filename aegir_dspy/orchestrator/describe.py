@@ -23,7 +23,7 @@ from aegir_dspy.ontology.names import name_of
 from aegir_dspy.ontology.vocabulary import Vocabulary
 from aegir_dspy.tables.table import Table
 from aegir_dspy.verifier import Score, Verifier
-from aegir_dspy.verifier.confusable import Neighbour, second_look
+from aegir_dspy.verifier.confusable import Neighbour, role_of, second_look
 
 __all__ = ["Describer", "Description"]
 
@@ -101,24 +101,24 @@ class Describer:
         )
 
     def _looked_again(self, table: Table, annotation: TableAnnotation) -> TableAnnotation:
-        neighbours = [
-            Neighbour(c.name, a.type, c.values)
-            for c, a in zip(table.columns, annotation.columns, strict=True)
-        ]
-        columns = tuple(
-            self._second_look(table, column, neighbours[:i] + neighbours[i + 1 :])
-            for i, column in enumerate(annotation.columns)
-        )
+        columns = tuple(self._second_look(table, annotation, column) for column in annotation.columns)
         return replace(annotation, columns=columns)
 
     def _second_look(
-        self, table: Table, column: ColumnAnnotation, neighbours: Sequence[Neighbour]
+        self, table: Table, annotation: TableAnnotation, column: ColumnAnnotation
     ) -> ColumnAnnotation:
         """The column with the better of two types that are easily confused, and why.
 
         What it is sure of is then that the column is of one of the two: their probabilities are added.
         """
         candidates = [(c.type, c.probability) for c in column.candidates]
+        if sum(role_of(label) is not None for label, _ in candidates) < 2:
+            return column
+        neighbours = [
+            Neighbour(c.name, a.type, c.values)
+            for c, a in zip(table.columns, annotation.columns, strict=True)
+            if a.index != column.index
+        ]
         found = second_look(table.columns[column.index], candidates, column.name, neighbours)
         if found is None:
             return column
