@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ontology": {"tables"},
     "verifier": {"ontology", "tables"},
     "annotator": {"latent", "ontology", "tables"},
-    "training": {"annotator", "latent", "rwkv", "tables"},
+    "training": {"annotator", "latent", "rwkv", "tables", "verifier"},  # the shapes evidence is judged by
     "orchestrator": {"annotator", "latent", "verifier", "tables"},
     "adapters.dspy_lm": {"latent", "rwkv", "tables"},
     "swarm": {"orchestrator", "verifier", "latent", "tables", "adapters.dspy_lm"},

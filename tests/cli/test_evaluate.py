@@ -128,3 +128,22 @@ def test_what_is_missing_is_one_line(
     assert (done.code, done.out) == (2, "")
     assert done.err.count("\n") == 1, done.err
     assert message in done.err
+
+
+def test_relations_to_the_subject_column(aegir: Callable[..., Any], folder: Path) -> None:
+    lines = [
+        (t, i, label) for t in ("two", "one") for i, label in ((0, "email"), (1, "price"), (3, "birthDate"))
+    ]
+    write(folder / "data", lines)
+    labels = folder / "data" / "labels.csv"
+    labels.write_text(labels.read_text().replace(",CTA,", ",CPA,2"))
+    sets = {f"{SOURCE}:CPA": list(load_vocabulary("sotab_cpa").names)}
+    (folder / "data" / "label_sets.json").write_text(json.dumps(sets))
+    flags = ("--source", SOURCE, "--task", "CPA", "--predictions", "p.csv", "--format", "json")
+    done = aegir("eval", "data", *flags)
+    assert done.code == 0, done.err
+    found = predictions(folder / "p.csv")
+    assert [(p["table"], int(p["column_index"])) for p in found] == [(t, i) for t, i, _ in lines]
+    assert {p["predicted"] for p in found} <= set(load_vocabulary("sotab_cpa").names)
+    assert found[0]["predicted"] == "email"
+    assert json.loads(done.out)["columns"] == 6

@@ -1,0 +1,293 @@
+"""The compiled kernels against torch: the same numbers, whatever the batch, and a clean way without them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from aegir_dspy.rwkv import RWKV7, StateTensors
+from aegir_dspy.rwkv.checkpoint import Weights, build_model
+from aegir_dspy.rwkv.kernels import inference, library
+from aegir_dspy.rwkv.recurrence import wkv_prefill, wkv_transition
+
+pytestmark = pytest.mark.filterwarnings("error")
+needs_kernels = pytest.mark.skipif(library() is None, reason="no C compiler, and none was there at the build")
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """A patch under which torch does all; undone at the end of the block that needs it."""
+    with monkeypatch.context() as patch:
+        yield patch
+
+
+def in_torch(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(inference, "library", lambda: None)
+
+
+def parts(batch: int, length: int, heads: int, size: int, seed: int) -> list[Tensor]:
+    """r, log_w, k, v, a, b and a state as a model would make them."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    rows = (batch, length, heads, size)
+    erase = torch.nn.functional.normalize(draw(*rows), dim=-1)
+    slow = -0.606531 * torch.sigmoid(draw(*rows))
+    state = draw(batch, heads, size, size)
+    return [draw(*rows), slow, draw(*rows), draw(*rows), -erase, erase * torch.sigmoid(draw(*rows)), state]
+
+
+def tokens_of(lengths: list[int], seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (len(lengths), max([*lengths, 1])), generator=generator)
+
+
+def near(found: Tensor, expected: Tensor, tolerance: float) -> None:
+    scale = float(expected.abs().max()) if expected.numel() else 1.0
+    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * max(scale, 1.0))
+
+
+def loaded(make_weights, geometry, dtype: torch.dtype) -> RWKV7:
+    return build_model(Weights(make_weights(geometry), {}, {}, geometry, ""), dtype=dtype)
+
+
+@needs_kernels
+@settings(max_examples=40, deadline=None)
+@given(
+    batch=st.integers(0, 4),
+    length=st.integers(1, 50),
+    heads=st.integers(1, 3),
+    size=st.sampled_from([16, 32, 48, 64, 128]),
+    seed=st.integers(0, 99),
+)
+def test_recurrence_is_torchs(batch: int, length: int, heads: int, size: int, seed: int) -> None:
+    arguments = parts(batch, length, heads, size, seed)
+    before = arguments[-1].clone()
+    assert inference.can_walk(*arguments)
+    y, state = wkv_prefill(*arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        in_torch(patch)
+        patch.setattr("aegir_dspy.rwkv.recurrence.can_walk", lambda *_: False)
+        y2, state2 = wkv_prefill(*arguments)
+    near(y, y2, 1e-5)
+    near(state, state2, 1e-5)
+    assert torch.equal(arguments[-1], before)
+
+
+@needs_kernels
+@pytest.mark.parametrize("name", ["ngram", "L2-D128-N64-V300", "L4-D256-N64"])
+@settings(max_examples=15, deadline=None)
+@given(lengths=st.lists(st.integers(0, 45), min_size=1, max_size=6), seed=st.integers(0, 99))
+def test_model_is_torchs(make_weights, geometries, name: str, lengths: list[int], seed: int) -> None:
+    model = loaded(make_weights, geometries[name], torch.float32)
+    tokens, real = tokens_of(lengths, seed), torch.tensor(lengths)
+    with torch.no_grad():
+        start = model(tokens_of([5] * len(lengths), seed + 1))[1]
+        assert inference.can_read(model, start)
+        maps: list[Tensor] = []
+        hidden, state = model(tokens, start, real, maps)
+        with pytest.MonkeyPatch.context() as patch:
+            in_torch(patch)
+            assert not inference.can_read(model, start)
+            maps2: list[Tensor] = []
+            hidden2, state2 = model(tokens, start, real, maps2)
+    mask = torch.arange(tokens.shape[1]) < real.unsqueeze(1)
+    near(hidden[mask], hidden2[mask], 1e-5)
+    for found, expected in zip((*state[:2], *maps), (*state2[:2], *maps2), strict=True):
+        near(found, expected, 1e-5)
+    assert torch.equal(state.tail, state2.tail)
+
+
+@needs_kernels
+def test_bfloat16_is_no_further_from_float32_than_torchs(make_weights, geometries, without) -> None:
+    fine, coarse = (
+        loaded(make_weights, geometries["L4-D256-N64"], dtype) for dtype in (torch.float32, torch.bfloat16)
+    )
+    tokens = tokens_of([40] * 4, 0)
+    with torch.no_grad():
+        exact, ours = fine(tokens)[0], coarse(tokens)[0]
+        in_torch(without)
+        theirs = coarse(tokens)[0]
+    assert (ours - exact).square().mean() < 1.1 * (theirs - exact).square().mean()
+
+
+@needs_kernels
+@settings(max_examples=25, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=2, max_size=6),
+    seed=st.integers(0, 99),
+    order=st.randoms(use_true_random=False),
+)
+def test_recurrence_does_not_depend_on_the_batch(lengths: list[int], seed: int, order) -> None:
+    *rows, state = parts(len(lengths), max(lengths), 2, 32, seed)
+    turned = list(range(len(lengths)))
+    order.shuffle(turned)
+    together = wkv_prefill(*(x[turned] for x in rows), state[turned])
+    for place, row in enumerate(turned):
+        one, length = slice(row, row + 1), lengths[row]
+        y, _ = wkv_prefill(*(x[one, :length] for x in rows), state[one])
+        assert torch.equal(y[0], together[0][place, :length])
+        whole = wkv_prefill(*(x[one] for x in rows), state[one])
+        assert torch.equal(whole[1][0], together[1][place])
+
+
+@needs_kernels
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_time_mix_does_not_depend_on_the_batch_nor_on_pieces(make_weights, geometries, dtype) -> None:
+    """The matrix products are torch's own; what is compiled gives the same bits for the same rows."""
+    model = loaded(make_weights, geometries["ngram"], dtype)
+    att, lengths = model.blocks[1].att, [7, 0, 33, 16]
+    generator = torch.Generator().manual_seed(3)
+    products = tuple(torch.randn(sum(lengths), 32, generator=generator).to(dtype) for _ in range(8))
+    start = torch.randn(len(lengths), 2, 16, 16, generator=generator)
+    ends = torch.tensor([0, *lengths]).cumsum(0)
+    whole, out = start.clone(), torch.empty_like(products[0])
+    inference._time_mix(att, products, ends, whole, out)
+    for row, (first, last) in enumerate(zip(ends.tolist(), ends.tolist()[1:], strict=False)):
+        for step in (1, 5, 50):
+            state = start[row : row + 1].clone()
+            for at in range(first, last, step):
+                some = tuple(x[at : min(at + step, last)].contiguous() for x in products)
+                piece = torch.empty_like(some[0])
+                inference._time_mix(att, some, torch.tensor([0, len(piece)]), state, piece)
+                assert torch.equal(piece, out[at : at + len(piece)])
+            assert torch.equal(state[0], whole[row])
+
+
+@needs_kernels
+def test_threads_change_nothing(make_weights, geometries) -> None:
+    model = loaded(make_weights, geometries["L4-D256-N64"], torch.float32)
+    arguments, tokens = parts(5, 60, 4, 64, 1), tokens_of([60] * 9, 2)
+    threads = torch.get_num_threads()
+    try:
+        results = []
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            with torch.no_grad():
+                results.append((*wkv_prefill(*arguments), model(tokens)[1].kv))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for a, b in zip(results[0][:2], results[1][:2], strict=True))
+    near(results[0][2], results[1][2], 1e-5)
+
+
+@needs_kernels
+def test_steps_are_the_prefill_in_place(make_weights, geometries) -> None:
+    model = loaded(make_weights, geometries["ngram"], torch.float32)
+    tokens = tokens_of([21] * 3, 5)
+    with torch.no_grad():
+        hidden, after = model(tokens)
+        state = model(tokens[:, :0])[1]
+        place = state.kv.data_ptr()
+        steps = torch.stack([model.step(column, state) for column in tokens.unbind(1)], 1)
+    near(steps, hidden, 1e-5)
+    near(state.kv, after.kv, 1e-5)
+    near(state.shift, after.shift, 1e-5)
+    assert torch.equal(state.tail, after.tail)
+    assert state.kv.data_ptr() == place
+
+
+@needs_kernels
+def test_not_a_number_is_not_hidden(make_weights, geometries) -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        model = loaded(make_weights, geometries["ngram"], dtype)
+        model.emb.weight[7] = torch.nan
+        tokens = torch.tensor([[5, 7, 9], [5, 6, 9]])
+        with torch.no_grad():
+            hidden, state = model(tokens)
+        assert hidden[0, 1:].isnan().all()
+        assert state.kv[0, 0].isnan().any()
+        assert not hidden[1].isnan().any()
+
+
+def test_gradients_odd_heads_and_doubles_are_left_to_torch(make_model) -> None:
+    arguments = parts(1, 3, 1, 32, 0)
+    arguments[2].requires_grad_()
+    assert not inference.can_walk(*arguments)
+    assert not inference.can_walk(*(x.double().detach() for x in arguments))
+    assert not inference.can_walk(*parts(1, 3, 1, 8, 0))
+    model = make_model("ngram")
+    with torch.no_grad():
+        state = model(tokens_of([2], 0))[1]
+        assert inference.can_read(model, state) is (library() is not None)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert not inference.can_read(model, state)
+        assert not inference.can_read(model, StateTensors(*(t.double() for t in state)))
+    assert not inference.can_read(model, state), "its parameters want gradients"
+
+
+def test_transition_of_a_prefill_is_its_effect_on_a_state() -> None:
+    r, log_w, k, v, a, b, state = parts(2, 19, 2, 32, 4)
+    moved = wkv_prefill(r, log_w, k, v, a, b, state)[1]
+    added = wkv_prefill(r, log_w, k, v, a, b, torch.zeros_like(state))[1]
+    near(wkv_transition(log_w, a, b) @ state + added, moved, 1e-5)
+
+
+_PROBE = """
+import torch
+from aegir_dspy.rwkv.kernels import library
+from aegir_dspy.rwkv.recurrence import wkv_prefill
+x = torch.ones(1, 3, 1, 32)
+wkv_prefill(x, -x, x, x, -x / 32, x / 32, torch.zeros(1, 1, 32, 32))
+print(library() is not None)
+"""
+
+
+def probed(environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("why", ["told so", "no compiler", "broken compiler", "no place to write"])
+def test_without_a_library_torch_does_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    from aegir_dspy.rwkv.kernels import library as module
+
+    module = sys.modules[module.__module__]
+    if any(module._SOURCE.parent.glob("_rwkv7*")) and why != "told so":
+        pytest.skip("the installed package has a compiled library")
+    monkeypatch.setenv("AEGIR_HOME", str(tmp_path / "home"))
+    if why == "told so":
+        monkeypatch.setenv("AEGIR_KERNELS", "torch")
+    if why == "no compiler":
+        monkeypatch.setattr(shutil, "which", lambda _: None)
+    if why == "broken compiler":
+        monkeypatch.setattr(shutil, "which", lambda _: shutil.os.path.realpath("/bin/false"))
+    if why == "no place to write":
+        (tmp_path / "home").write_text("a file")
+    module.library.cache_clear()
+    try:
+        assert module.library() is None
+    finally:
+        monkeypatch.undo()
+        module.library.cache_clear()
+
+
+@needs_kernels
+def test_compiled_once_and_found_again(tmp_path: Path) -> None:
+    import os
+
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    environment = {**os.environ, "AEGIR_HOME": str(tmp_path)}
+    environment.pop("AEGIR_KERNELS", None)
+    assert probed(environment) == "True"
+    made = list((tmp_path / "kernels").glob("*.so"))
+    if not made:
+        pytest.skip("the installed package has a compiled library")
+    assert probed({**environment, "PATH": "/nowhere", "CC": ""}) == "True"
+    made[0].write_bytes(b"garbage")
+    assert probed({**environment, "PATH": "/nowhere", "CC": ""}) == "False"
+    assert probed({**environment, "AEGIR_KERNELS": "torch"}) == "False"
