@@ -19,13 +19,17 @@ from aegir_dspy.annotator.subject import detect_subject
 from aegir_dspy.errors import FailureRecord
 from aegir_dspy.ontology.compose import compose
 from aegir_dspy.ontology.composition import ColumnType, Composition, Related, TableTypes
+from aegir_dspy.ontology.expectations import expectation
 from aegir_dspy.ontology.names import name_of
 from aegir_dspy.ontology.vocabulary import Vocabulary
-from aegir_dspy.tables.table import Table
+from aegir_dspy.tables.table import Column, Table
 from aegir_dspy.verifier import Score, Verifier
+from aegir_dspy.verifier.column_profile import profile
 from aegir_dspy.verifier.confusable import Neighbour, role_of, second_look
 
 __all__ = ["Describer", "Description"]
+
+_MET = 0.1  # share of the cells that has to have the form of a property
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,9 @@ class Describer:
         )
 
     def _related(self, table: Table, annotation: TableAnnotation) -> TableAnnotation:
-        return replace(annotation, relations=self.relating.annotate(table, annotation))
+        found = self.relating.annotate(table, annotation)
+        kept = tuple(r for r in found if not _contradicted(table.columns[r.object], r.property))
+        return replace(annotation, relations=kept)
 
     def _types(self, table: Table, annotation: TableAnnotation) -> TableTypes:
         """An annotation as a part of a composition."""
@@ -151,6 +157,14 @@ class Describer:
         iri = self.relations[relation.property].iri
         name = name_of(iri, self.verifier.standard.ontology) if iri else None
         return name if name is not None and name in self.verifier.standard.ontology else None
+
+
+def _contradicted(column: Column, property: str) -> bool:
+    """Whether the property has a strict form, that of an e-mail address or a telephone, that no cell has."""
+    expected, cells = expectation(property), profile(column.values)
+    if expected.kind not in ("checksum", "format") or not expected.validators or not cells.sample:
+        return False
+    return max(cells.share(name) for name in expected.validators) < _MET
 
 
 def _reason(column: ColumnAnnotation) -> str:

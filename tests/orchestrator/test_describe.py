@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from aegir_dspy.annotator.annotation import Candidate, ColumnAnnotation, TableAnnotation
+from aegir_dspy.annotator.annotation import Candidate, ColumnAnnotation, Relation, TableAnnotation
 from aegir_dspy.annotator.bundle import Bundle
 from aegir_dspy.ontology.vocabulary import load_vocabulary
 from aegir_dspy.orchestrator.describe import Describer
@@ -100,3 +100,12 @@ def test_what_the_verifier_refuses_is_a_failure(describer: Describer) -> None:
     records = {f.failure_class for f in twice.failures}
     assert records == {f"gate:{name}" for name, ok in gates.items() if not ok}
     assert (twice.score.R == 0.0) == bool(records)
+
+
+def test_a_relation_whose_form_no_cell_has_is_not_said(
+    describer: Describer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = (Relation(0, 2, "email", 0.9), Relation(0, 1, "email", 0.9), Relation(0, 2, "author", 0.9))
+    monkeypatch.setattr(describer.relating, "annotate", lambda table, types: said)
+    found = describer.describe([PEOPLE], [annotated(PEOPLE, TYPES)]).annotations[0].relations
+    assert [(r.object, r.property) for r in found] == [(1, "email"), (2, "author")]
