@@ -53,8 +53,9 @@ def verify(
     profile: Annotated[ProfileName, typer.Option(help="Gates and weights.")] = ProfileName.ANNOTATION,
     vocabulary: Annotated[str, typer.Option(help="Name or file of the types columns may have.")] = "schema",
     ontology: Annotated[
-        str, typer.Option(help="schema, dbpedia, cco, or a Turtle, RDF or JSON-LD file.")
-    ] = "schema",
+        list[str] | None,
+        typer.Option(help="schema (default), dbpedia, cco, or a Turtle, RDF or JSON-LD file; repeatable."),
+    ] = None,
     relations: Annotated[
         str | None, typer.Option(help="Name or file of the relations; by default every known property.")
     ] = None,
@@ -66,13 +67,15 @@ def verify(
     Exit code 1 when a gate refuses it, or when some of the tables could not be read.
     """
     check_output(out)
+    from aegir_dspy.ontology.registry import load_ontology
     from aegir_dspy.tables import read_tables
     from aegir_dspy.verifier import Verifier
 
     told = _read(composition)
     read = read_tables(tables)
     documents = [_read(path).decode("utf-8", "replace") for path in texts or ()]
-    verifier = Verifier(profile.value, vocabulary=vocabulary, ontology=ontology, relations=relations)
+    terms = load_ontology(ontology or "schema")
+    verifier = Verifier(profile.value, vocabulary=vocabulary, ontology=terms, relations=relations)
     score = verifier.score(told, read.tables, documents)
     write_output(_render(score, verifier.feedback(score), format), out)
     for failure in read.failures:

@@ -21,6 +21,7 @@ from aegir_dspy.ontology.compose import compose
 from aegir_dspy.ontology.composition import ColumnType, Composition, Related, TableTypes
 from aegir_dspy.ontology.expectations import expectation
 from aegir_dspy.ontology.names import name_of
+from aegir_dspy.ontology.registry import load_ontology
 from aegir_dspy.ontology.vocabulary import Vocabulary
 from aegir_dspy.tables.table import Column, Table
 from aegir_dspy.verifier import Score, Verifier
@@ -70,7 +71,8 @@ class Describer:
     @cached_property
     def verifier(self) -> Verifier:
         """The verifier of this vocabulary, with the ontology its types are of."""
-        ontology = "dbpedia" if self.vocabulary.name == "dbpedia" else "schema"
+        # The relations are schema.org's, whatever the types are of.
+        ontology = load_ontology(["dbpedia", "schema"] if self.vocabulary.name == "dbpedia" else "schema")
         return Verifier(vocabulary=self.vocabulary, ontology=ontology)
 
     @cached_property

@@ -1,8 +1,8 @@
 """R_B, density: how much the axioms say about the tables, against random compositions of the same size.
 
-Complexity counts what restricts: every some, only, cardinality, value, and, or, not counts 1, so does every
-axiom that is no plain ``A ⊑ B`` of two names, which counts 1/2. The same restriction (property and filler)
-counts once, wherever it stands.
+Complexity counts what restricts: every some, only, cardinality, value, and, or, not counts 1; an axiom other
+than ``A ⊑ B`` (equivalence, disjointness, domain, range, key, …) counts 1 more, a plain ``A ⊑ B`` of two
+names 1/2. The same restriction (property and filler) counts once, wherever it stands.
 
 Only *anchored* axioms count: those that mention a row class, a term that a column type stands for, a property
 of a relation, or an own term that such an axiom mentions. Axioms about something else add nothing.

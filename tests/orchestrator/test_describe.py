@@ -109,3 +109,16 @@ def test_a_relation_whose_form_no_cell_has_is_not_said(
     monkeypatch.setattr(describer.relating, "annotate", lambda table, types: said)
     found = describer.describe([PEOPLE], [annotated(PEOPLE, TYPES)]).annotations[0].relations
     assert [(r.object, r.property) for r in found] == [(1, "email"), (2, "author")]
+
+
+def test_relations_stay_where_types_are_of_another_ontology(bundle: Bundle) -> None:
+    dbpedia = Describer(bundle, load_vocabulary("dbpedia"), load_vocabulary("sotab_cpa"), 0.3)
+    types = ("Person", None, None, "date", None, None)
+    told = annotated(PEOPLE, (None,) * 6)
+    columns = tuple(
+        replace(c, type=kind, abstained=kind is None, confidence=0.9 if kind else 0.1)
+        for c, kind in zip(told.columns, types, strict=True)
+    )
+    said = dbpedia.describe([PEOPLE], [replace(told, columns=columns)])
+    assert len(said.composition.tables[0].relations) == len(said.annotations[0].relations) > 0
+    assert said.composition.ontology == "dbpedia+schema" and said.score.ok
