@@ -1,7 +1,8 @@
 """A SHACL shape a table: what its rows must be like; https://www.w3.org/TR/shacl/.
 
-What is expected of a column's type is asked for (`aegir_dspy.ontology.expectations`), and of the cells at hand
-only that none is missing where none is; SHACL itself cannot say that values identify things, so ``ax:unique`` does.
+What is expected of a column's type is asked for (`aegir_dspy.ontology.expectations`), and of the cells at
+hand only that none is missing where none is; SHACL itself cannot say that values identify things, so
+``ax:unique`` does.
 """
 
 from __future__ import annotations
