@@ -1,13 +1,50 @@
-"""A set of allowed texts as a trie over tokens: what may come next, and where a text is complete."""
+"""What may come next in a constrained stream: the protocol of a constraint, and a trie of allowed texts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from aegir_dspy.errors import ConstraintError
 from aegir_dspy.rwkv.tokenizer import Tokenizer
 
-__all__ = ["TokenTrie", "choice_trie"]
+__all__ = ["ChoiceConstraint", "Constraint", "Mask", "TokenTrie", "choice_trie", "mask_words"]
+
+Mask = NDArray[np.uint32]  # (W,): bit t % 32 of word t // 32 says whether token t is allowed
+
+
+def mask_words(vocab: int) -> int:
+    """W: the words of a mask for so many tokens."""
+    return (vocab + 31) // 32
+
+
+class Constraint(Protocol):
+    """Follows one stream and says which tokens its text can go on with.
+
+    Attributes:
+        finished: the text is complete, nothing may follow.
+        shortened: the text was ended before the model would have.
+    """
+
+    finished: bool
+    shortened: bool
+
+    def allow(self, mask: Mask, closing: bool = False) -> None:
+        """Write the allowed tokens into `mask`, at least one.
+
+        `closing` asks for those that bring the end nearer, because there is no more room.
+
+        Raises:
+            ConstraintError: no token is allowed.
+        """
+        ...
+
+    def accept(self, token: int) -> bytes:
+        """Go on with a token that was allowed; the text that has become certain with it, if any."""
+        ...
 
 
 class TokenTrie:
@@ -50,3 +87,25 @@ def choice_trie(tokenizer: Tokenizer, choices: Sequence[str], end: Sequence[int]
                 f"expected choices without the end {closing!r}, found {choice!r}: use another stop"
             )
     return TokenTrie([[*tokenizer.encode(choice), *end] for choice in choices])
+
+
+class ChoiceConstraint:
+    """One of a list of texts, which is shown when it is complete. See `Constraint`."""
+
+    def __init__(self, trie: TokenTrie, choices: Sequence[str]) -> None:
+        self.node, self.choices = trie, choices
+        self.finished = self.shortened = False
+
+    def allow(self, mask: Mask, closing: bool = False) -> None:
+        """The children of where the stream stands; a choice is completed whatever room there is."""
+        mask[:] = 0
+        tokens = np.fromiter(self.node.children, np.int64, len(self.node.children))
+        np.bitwise_or.at(mask, tokens >> 5, np.left_shift(np.uint32(1), (tokens & 31).astype(np.uint32)))
+
+    def accept(self, token: int) -> bytes:
+        """The choice, once it is complete."""
+        self.node = self.node.children[token]
+        if not self.node.ends:
+            return b""
+        self.finished = True
+        return self.choices[self.node.ends[0]].encode("utf-8", "replace")

@@ -1,17 +1,19 @@
-"""Continuous decoding: streams enter a pool, are stepped together in place, and leave when they stop."""
+"""Continuous decoding: streams enter a batch between two steps, are stepped together, and leave when done."""
 
 from __future__ import annotations
 
 import codecs
-from collections import deque
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from aegir_dspy.rwkv.constraint import TokenTrie, choice_trie
+from aegir_dspy.errors import ConstraintError
+from aegir_dspy.rwkv.constraint import ChoiceConstraint, Constraint, choice_trie, mask_words
 from aegir_dspy.rwkv.sampling import GenerationConfig, pick, stream_generator
 from aegir_dspy.rwkv.state import State, StatePool, StateTensors
 from aegir_dspy.rwkv.tokenizer import Tokenizer
@@ -19,7 +21,11 @@ from aegir_dspy.rwkv.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from aegir_dspy.rwkv.engine import Engine
 
-__all__ = ["Backend", "Decoder", "Generation"]
+__all__ = ["Backend", "Batch", "Generation", "Sink", "Stream", "constraint_of"]
+
+_CLOSING_TOKENS = 2048  # beyond max_tokens, to close what a grammar has open
+_FIRST_SLOTS = 8
+_LOG = logging.getLogger(__name__)
 
 
 class Backend(Protocol):
@@ -53,8 +59,10 @@ class Generation:
         text: what was generated, without the stop string or end token.
         tokens: every token that was generated, the end included.
         logprobs: the model's own log-probability of each of them (no temperature, no constraint).
-        finish_reason: ``"stop"`` (a stop string, an end token, a completed choice) or ``"length"``.
+        finish_reason: ``"stop"`` (a stop string, an end token, a completed choice or grammar) or
+            ``"length"``: the text was cut, or closed early because a grammar wanted more than there was room.
         state: after the prompt and all of `tokens`.
+        top: at each token, the most probable tokens with their log-probabilities, as many as were asked for.
     """
 
     text: str
@@ -62,125 +70,217 @@ class Generation:
     logprobs: tuple[float, ...]
     finish_reason: Literal["stop", "length"]
     state: State
+    top: tuple[tuple[tuple[int, float], ...], ...] = ()
 
 
-@dataclass
-class _Stream:
-    """A stream on its way: where it starts, and what it has become so far."""
+Sink = Callable[[str | Generation | Exception], None]
 
-    index: int
-    prompt: list[int]
-    start: State
+
+@dataclass(eq=False)
+class Stream:
+    """A stream on its way: what it still has to read, and what it has become so far.
+
+    `sink` gets the pieces of text that are certain (when `live`), then the `Generation` or what went wrong;
+    it is called in the thread that decodes.
+    """
+
+    unread: list[int]
+    state: State
     config: GenerationConfig
-    generator: torch.Generator
-    node: TokenTrie | None
-    cutter: _Cutter
-    before: int = 0  # tokens read before the first generated one
+    tokenizer: Tokenizer
+    constraint: Constraint | None
+    sink: Sink
+    live: bool = True
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    top: list[tuple[tuple[int, float], ...]] = field(default_factory=list)
     text: str = ""
     finish: Literal["stop", "length"] | None = None
+    gone: bool = False  # nobody wants more of it
 
-    def accept(self, token: int, logprob: float, tokenizer: Tokenizer) -> str:
-        """Take the next token; returns the text that has become certain with it."""
+    def __post_init__(self) -> None:
+        self.generator = stream_generator(self.config.seed, self.unread, self.state.tokens)
+        stops = () if self.constraint else self.config.stop
+        self._cutter = _Cutter([stop.encode() for stop in stops])
+
+    @property
+    def closing(self) -> bool:
+        """Whether there is no more room."""
+        return len(self.tokens) >= self.config.max_tokens
+
+    def emit(self, item: str | Generation | Exception) -> None:
+        """Hand something to the reader; a reader that cannot take it is gone."""
+        try:
+            self.sink(item)
+        except Exception as error:
+            _LOG.debug("a reader of a stream is gone: %s", error)
+            self.gone = True
+
+    def fail(self, error: Exception) -> None:
+        """End it with an error."""
+        self.emit(error)
+        self.gone = True
+
+    def accept(self, token: int, logprob: float) -> None:
+        """Take the next token, and hand on the text that has become certain with it."""
         self.tokens.append(token)
         self.logprobs.append(logprob)
-        piece = self._choose(token) if self.node is not None else self._write(token, tokenizer)
-        self.text += piece
-        return piece
-
-    def _choose(self, token: int) -> str:
-        assert self.node is not None and self.config.choices is not None
-        self.node = self.node.children[token]
-        if not self.node.ends:
-            return ""
-        self.finish = "stop"
-        return self.config.choices[self.node.ends[0]]
-
-    def _write(self, token: int, tokenizer: Tokenizer) -> str:
-        ended = token in tokenizer.ends
-        piece = "" if ended else self.cutter.push(tokenizer.token_bytes(token))
-        if ended or self.cutter.stopped:
+        piece = self._cutter.push(self._bytes(token))
+        if self.finish is None and self._cutter.stopped:
             self.finish = "stop"
-        elif len(self.tokens) >= self.config.max_tokens:
+        elif self.finish is None and self._is_full():
             self.finish = "length"
-        return piece + (self.cutter.close() if self.finish else "")
+        piece += self._cutter.close() if self.finish else ""
+        self.text += piece
+        if piece and self.live:
+            self.emit(piece)
+
+    def _bytes(self, token: int) -> bytes:
+        """What a token adds to the text; notes an end."""
+        if self.constraint is None:
+            ended = token in self.tokenizer.ends
+            self.finish = "stop" if ended else None
+            return b"" if ended else self.tokenizer.token_bytes(token)
+        text = self.constraint.accept(token)
+        if self.constraint.finished:
+            self.finish = "length" if self.constraint.shortened else "stop"
+        return text
+
+    def _is_full(self) -> bool:
+        if isinstance(self.constraint, ChoiceConstraint):
+            return False
+        extra = _CLOSING_TOKENS if self.constraint else 0
+        return len(self.tokens) >= self.config.max_tokens + extra
 
 
-class Decoder:
-    """Runs one `generate` call of an engine."""
+def constraint_of(config: GenerationConfig, tokenizer: Tokenizer) -> Constraint | None:
+    """The constraint of a new stream, or None. Raises ConstraintError when nothing satisfies it."""
+    stop = tokenizer.encode(config.stop[0]) if config.stop else []
+    if config.choices is not None:
+        trie = choice_trie(tokenizer, config.choices, stop or tokenizer.ends[:1])
+        return ChoiceConstraint(trie, config.choices)
+    if config.grammar is not None:
+        return config.grammar.constraint(tokenizer, stop[0] if len(stop) == 1 else tokenizer.ends[0])
+    return None
+
+
+class Batch:
+    """The streams that are decoded together, in a pool that grows with them up to `engine.max_batch`."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.model, self.tokenizer = engine, engine.model, engine.tokenizer
+        self.model, self.identity, self.limit = engine.model, engine.identity, engine.max_batch
+        self.vocab = engine.tokenizer.vocab
+        self.device = engine.model.device
+        self.streams: list[Stream] = []  # streams[i] lives in slot i
+        self.pool = StatePool(self.identity.geometry, 0, self.device)
+        self.hidden = torch.zeros(0, self.identity.geometry.width, device=self.device)
 
-    def run(
-        self, prompts: list[list[int]], starts: list[State], configs: list[GenerationConfig]
-    ) -> Iterator[tuple[int, str | Generation]]:
-        """Yield (position, piece of text) as it comes and (position, `Generation`) when a stream is done."""
-        tries = {c: self._trie(c) for c in configs if c.choices is not None}
-        streams = [
-            _Stream(i, prompt, start, config, stream_generator(config.seed, prompt, start.tokens),
-                    tries.get(config), _Cutter([s.encode() for s in config.stop]))
-            for i, (prompt, start, config) in enumerate(zip(prompts, starts, configs, strict=True))
-        ]  # fmt: skip
-        return self._loop(deque(streams))
+    def admit(self, streams: Sequence[Stream]) -> None:
+        """Take streams that have read everything and have a hidden vector to go on from."""
+        if not streams:
+            return
+        needed = len(self.streams) + len(streams)
+        if needed > self.pool.slots:
+            self.pool.grow(max(needed, min(self.limit, max(_FIRST_SLOTS, 2 * self.pool.slots))))
+        for slot, stream in zip(self.pool.take(len(streams)), streams, strict=True):
+            self.pool.write([slot], stream.state.tensors)
+        found = [stream.state.hidden for stream in streams if stream.state.hidden is not None]
+        self.hidden = torch.cat([self.hidden, torch.stack(found).to(self.device, self.hidden.dtype)])
+        self.streams.extend(streams)
 
-    @torch.no_grad()
-    def _loop(self, waiting: deque[_Stream]) -> Iterator[tuple[int, str | Generation]]:
-        geometry = self.engine.identity.geometry
-        pool = StatePool(geometry, min(len(waiting), self.engine.max_batch), self.model.device)
-        active: list[_Stream] = []  # active[i] lives in slot i
-        hidden = torch.zeros(0, geometry.width, device=self.model.device)
-        while waiting or active:
-            hidden = torch.cat([hidden, self._admit(waiting, active, pool)])
-            for stream, logprob, token in self._choose(active, hidden):
-                if piece := stream.accept(token, logprob, self.tokenizer):
-                    yield stream.index, piece
-            chosen = torch.tensor([s.tokens[-1] for s in active], device=self.model.device)
-            if active:
-                hidden = self.model.step(chosen, pool.first(len(active)))
-            done = [row for row, stream in enumerate(active) if stream.finish]
-            for row in done:
-                yield active[row].index, self._finished(active[row], pool.read([row]), hidden[row])
-            active, hidden = _compact(active, hidden, done, pool)
+    def step(self) -> None:
+        """One token for every stream."""
+        self._remove([row for row, stream in enumerate(self.streams) if stream.gone])
+        if not self.streams:
+            return
+        self._choose()
+        chosen = torch.tensor([s.tokens[-1] for s in self.streams], device=self.device)
+        self.hidden = self.model.step(chosen, self.pool.first(len(self.streams)))
+        done = [row for row, stream in enumerate(self.streams) if stream.finish or stream.gone]
+        for row in done:
+            if not self.streams[row].gone:
+                self.streams[row].emit(self._finished(row))
+        self._remove(done)
 
-    def _trie(self, config: GenerationConfig) -> TokenTrie:
-        end = self.tokenizer.encode(config.stop[0]) if config.stop else self.tokenizer.ends[:1]
-        return choice_trie(self.tokenizer, config.choices or (), end)
+    def _choose(self) -> None:
+        """Give every stream its next token, with the model's log-probability for it."""
+        constrained, allowed = self._masks()  # on the processor, while a GPU still steps
+        log_probs = torch.log_softmax(self.model.logits(self.hidden), -1)
+        log_probs[:, self.vocab :] = -torch.inf
+        scores = log_probs
+        if constrained:
+            scores = log_probs.clone()
+            width = min(scores.shape[1], allowed.shape[1])
+            rows = torch.tensor(constrained, device=self.device)
+            scores[rows, :width] = scores[rows, :width].masked_fill(~allowed[:, :width], -torch.inf)
+        tokens = pick(scores, *self._controls())
+        logprobs = log_probs.gather(1, tokens.unsqueeze(1)).squeeze(1).tolist()
+        self._report_top(log_probs)
+        for stream, token, logprob in zip(self.streams, tokens.tolist(), logprobs, strict=True):
+            stream.accept(token, logprob)
 
-    def _admit(self, waiting: deque[_Stream], active: list[_Stream], pool: StatePool) -> Tensor:
-        """Read the prompts of as many waiting streams as there are free slots: their hidden (B, D)."""
-        new = [waiting.popleft() for _ in range(min(len(waiting), pool.free))]
-        if not new:
-            return torch.zeros(0, self.engine.identity.geometry.width, device=self.model.device)
-        states = self.engine.read([s.prompt for s in new], [s.start for s in new])
-        hidden = self.engine.last_hidden(states)
-        for slot, stream, state in zip(pool.take(len(new)), new, states, strict=True):
-            pool.write([slot], state.tensors)
-            stream.before = state.tokens
-        active.extend(new)
-        return hidden
+    def _masks(self) -> tuple[list[int], Tensor]:
+        """The rows of constrained streams, and (rows, at least vocab) whether each token is allowed."""
+        rows = [row for row, stream in enumerate(self.streams) if stream.constraint is not None]
+        masks = np.empty((len(rows), mask_words(self.vocab)), np.uint32)
+        for mask, row in zip(masks, rows, strict=True):
+            stream = self.streams[row]
+            try:
+                assert stream.constraint is not None
+                stream.constraint.allow(mask, stream.closing)
+            except ConstraintError as error:
+                stream.constraint = None
+                stream.fail(error)
+                mask[:] = 0xFFFFFFFF
+        bits = np.unpackbits(masks.view(np.uint8), axis=1, bitorder="little")
+        return rows, torch.from_numpy(bits).to(self.device).bool()
 
-    def _choose(self, active: list[_Stream], hidden: Tensor) -> list[tuple[_Stream, float, int]]:
-        """The next token of every active stream, with the model's log-probability for it."""
-        log_probs = torch.log_softmax(self.model.logits(hidden), -1)
-        log_probs[:, self.tokenizer.vocab :] = -torch.inf
-        best, rows = log_probs.argmax(-1).tolist(), log_probs.cpu()
-        tokens = []
-        for row, stream in enumerate(active):
-            if stream.node is None and stream.config.temperature == 0:
-                tokens.append(best[row])
-            else:
-                allowed = None if stream.node is None else list(stream.node.children)
-                tokens.append(pick(rows[row], stream.config, stream.generator, allowed))
-        chosen = rows[range(len(active)), tokens].tolist()
-        return list(zip(active, chosen, tokens, strict=True))
+    def _controls(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Temperature, top_p and a random number for each stream, (B,) float64 each."""
+        configs = [stream.config for stream in self.streams]
+        if not any(config.temperature for config in configs):
+            nothing = torch.zeros(len(configs), dtype=torch.float64, device=self.device)
+            return nothing, nothing, nothing
+        drawn = [
+            torch.rand((), generator=s.generator, dtype=torch.float64).item() if s.config.temperature else 0.0
+            for s in self.streams
+        ]
+        values = [[c.temperature for c in configs], [c.top_p for c in configs], drawn]
+        temperature, top_p, random = torch.tensor(values, dtype=torch.float64).to(self.device)
+        return temperature, top_p, random
 
-    def _finished(self, stream: _Stream, tensors: StateTensors, hidden: Tensor) -> Generation:
+    def _report_top(self, log_probs: Tensor) -> None:
+        rows = [row for row, stream in enumerate(self.streams) if stream.config.top_logprobs]
+        if not rows:
+            return
+        most = max(self.streams[row].config.top_logprobs for row in rows)
+        values, tokens = log_probs[rows].topk(min(most, self.vocab))
+        for row, found, scores in zip(rows, tokens.tolist(), values.tolist(), strict=True):
+            stream = self.streams[row]
+            count = stream.config.top_logprobs
+            stream.top.append(tuple(zip(found[:count], scores[:count], strict=True)))
+
+    def _finished(self, row: int) -> Generation:
+        stream = self.streams[row]
         assert stream.finish is not None
-        count = stream.before + len(stream.tokens)
-        state = State(tensors, self.engine.identity, count, hidden.clone())
-        return Generation(stream.text, tuple(stream.tokens), tuple(stream.logprobs), stream.finish, state)
+        count = stream.state.tokens + len(stream.tokens)
+        state = State(self.pool.read([row]), self.identity, count, self.hidden[row].clone())
+        told = (tuple(stream.tokens), tuple(stream.logprobs), stream.finish)
+        return Generation(stream.text, *told, state, tuple(stream.top))
+
+    def _remove(self, done: list[int]) -> None:
+        """Free the slots of streams that are done and move the last ones into the holes."""
+        if not done:
+            return
+        left = len(self.streams) - len(done)
+        holes = [row for row in done if row < left]
+        movers = [row for row in range(left, len(self.streams)) if row not in set(done)]
+        self.pool.move(movers, holes)
+        self.pool.release(list(range(left, len(self.streams))))
+        order = list(range(left))
+        for hole, mover in zip(holes, movers, strict=True):
+            order[hole] = mover
+        self.streams, self.hidden = [self.streams[row] for row in order], self.hidden[order]
 
 
 class _Cutter:
@@ -209,20 +309,3 @@ class _Cutter:
 def _overlap(text: bytes, stop: bytes) -> int:
     """Length of the longest end of `text` that is a beginning of `stop`."""
     return max((n for n in range(1, min(len(text), len(stop) - 1) + 1) if text.endswith(stop[:n])), default=0)
-
-
-def _compact(
-    active: list[_Stream], hidden: Tensor, done: list[int], pool: StatePool
-) -> tuple[list[_Stream], Tensor]:
-    """Free the slots of finished streams and move the last ones into the holes."""
-    if not done:
-        return active, hidden
-    left = len(active) - len(done)
-    holes = [row for row in done if row < left]
-    movers = [row for row in range(left, len(active)) if row not in set(done)]
-    pool.move(movers, holes)
-    pool.release(list(range(left, len(active))))
-    order = list(range(left))
-    for hole, mover in zip(holes, movers, strict=True):
-        order[hole] = mover
-    return [active[row] for row in order], hidden[order]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from queue import SimpleQueue
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
 from aegir_dspy.errors import InputError, StateError
 from aegir_dspy.rwkv.checkpoint import Weights, build_model, read_weights
-from aegir_dspy.rwkv.decoding import Backend, Decoder, Generation
+from aegir_dspy.rwkv.decoding import Backend, Generation, Stream, constraint_of
 from aegir_dspy.rwkv.sampling import GenerationConfig
+from aegir_dspy.rwkv.scheduler import Scheduler
 from aegir_dspy.rwkv.scoring import ContinuationScorer
 from aegir_dspy.rwkv.state import Identity, State, StateTensors, zero_tensors
 from aegir_dspy.rwkv.tokenizer import Tokenizer, tokenizer_named
@@ -33,13 +37,15 @@ class Engine:
         model: the network, for hidden vectors and training.
         tokenizer: how texts become tokens.
         identity: what every state of this engine carries.
-        max_batch: most streams decoded at once; more wait for a free slot.
+        max_batch: most streams decoded at once, of all callers; more wait for a free slot.
+        scheduler: what shares the steps of decoding among callers.
     """
 
     def __init__(
         self, model: Backend, tokenizer: Tokenizer, identity: Identity, *, max_batch: int = 128
     ) -> None:
         self.model, self.tokenizer, self.identity, self.max_batch = model, tokenizer, identity, max_batch
+        self.scheduler = Scheduler()
 
     @classmethod
     def load(
@@ -115,11 +121,11 @@ class Engine:
         An empty prompt continues a state that `read` or `generate` returned.
 
         Raises:
-            ConstraintError: empty choices.
+            ConstraintError: nothing satisfies the choices or the grammar.
             StateError: a state of another model; an empty prompt on a state without `hidden`.
         """
         results: dict[int, Generation] = {}
-        for index, item in self._decode(prompts, states, config):
+        for index, item in self._decode(prompts, states, config, live=False):
             if isinstance(item, Generation):
                 results[index] = item
         return [results[index] for index in range(len(prompts))]
@@ -132,8 +138,50 @@ class Engine:
         config: GenerationConfig = GenerationConfig(),  # noqa: B008
     ) -> Iterator[str | Generation]:
         """Continue one prompt: pieces of text as they become certain, then the `Generation`."""
-        for _, item in self._decode([prompt], None if state is None else [state], config):
-            yield item
+        found = self._decode([prompt], None if state is None else [state], config, live=True)
+        return (item for _, item in found)
+
+    def astream(
+        self,
+        prompt: Text,
+        *,
+        state: State | None = None,
+        config: GenerationConfig = GenerationConfig(),  # noqa: B008
+    ) -> AsyncIterator[str | Generation]:
+        """`stream` for an event loop: any number of them share the engine's steps."""
+        return self._arun(prompt, state, config, live=True)
+
+    async def agenerate(
+        self,
+        prompt: Text,
+        *,
+        state: State | None = None,
+        config: GenerationConfig = GenerationConfig(),  # noqa: B008
+    ) -> Generation:
+        """Continue one prompt, awaited; see `astream`."""
+        found = [item async for item in self._arun(prompt, state, config, live=False)]
+        return cast(Generation, found[-1])
+
+    async def _arun(
+        self, prompt: Text, state: State | None, config: GenerationConfig, live: bool
+    ) -> AsyncIterator[str | Generation]:
+        loop, found = asyncio.get_running_loop(), asyncio.Queue[str | Generation | Exception]()
+
+        def sink(_: int, item: str | Generation | Exception) -> None:
+            loop.call_soon_threadsafe(found.put_nowait, item)
+
+        streams = self._streams([prompt], None if state is None else [state], config, sink, live)
+        self.scheduler.submit(self, streams)
+        try:
+            while True:
+                item = await found.get()
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+                if isinstance(item, Generation):
+                    return
+        finally:
+            streams[0].gone = True
 
     def score(
         self, context: State | Text, candidates: Sequence[str], end: bytes | None = None
@@ -158,22 +206,61 @@ class Engine:
     def last_hidden(self, states: Sequence[State]) -> Tensor:
         """(B, D) the outputs the next tokens follow from. Raises StateError for a state without one."""
         found = [state.hidden for state in states if state.hidden is not None]
+        if not states:
+            return torch.zeros(0, self.identity.geometry.width, device=self.model.device)
         if len(found) < len(states):
             raise StateError("expected a state that has just read a token: read something first")
         return torch.stack(found).to(self.model.device)
+
+    def _streams(
+        self,
+        prompts: Sequence[Text],
+        states: Sequence[State] | None,
+        config: GenerationConfig | Sequence[GenerationConfig],
+        sink: Callable[[int, str | Generation | Exception], None],
+        live: bool,
+    ) -> list[Stream]:
+        """Streams to be submitted: all that can be wrong with a request is found here."""
+        configs = [config] * len(prompts) if isinstance(config, GenerationConfig) else list(config)
+        if len(configs) != len(prompts):
+            raise InputError(f"expected one config or {len(prompts)}, found {len(configs)}")
+        tokens = [self.encode(prompt) for prompt in prompts]
+        starts = self._starts(len(prompts), states)
+        self.last_hidden([start for start, unread in zip(starts, tokens, strict=True) if not unread])
+        return [
+            Stream(
+                unread, start, one, self.tokenizer, constraint_of(one, self.tokenizer), partial(sink, i), live
+            )
+            for i, (unread, start, one) in enumerate(zip(tokens, starts, configs, strict=True))
+        ]
 
     def _decode(
         self,
         prompts: Sequence[Text],
         states: Sequence[State] | None,
         config: GenerationConfig | Sequence[GenerationConfig],
+        live: bool,
     ) -> Iterator[tuple[int, str | Generation]]:
-        configs = [config] * len(prompts) if isinstance(config, GenerationConfig) else list(config)
-        if len(configs) != len(prompts):
-            raise InputError(f"expected one config or {len(prompts)}, found {len(configs)}")
-        tokens = [self.encode(prompt) for prompt in prompts]
-        starts = self._starts(len(prompts), states)
-        return Decoder(self).run(tokens, starts, configs)
+        """(Position, piece of text) as it comes and (position, `Generation`) when a stream is done."""
+        found: SimpleQueue[tuple[int, str | Generation | Exception]] = SimpleQueue()
+        streams = self._streams(prompts, states, config, lambda i, item: found.put((i, item)), live)
+        return self._run(streams, found)
+
+    def _run(
+        self, streams: list[Stream], found: SimpleQueue[tuple[int, str | Generation | Exception]]
+    ) -> Iterator[tuple[int, str | Generation]]:
+        self.scheduler.submit(self, streams)
+        left = len(streams)
+        try:
+            while left:
+                index, item = found.get()
+                if isinstance(item, Exception):
+                    raise item
+                left -= isinstance(item, Generation)
+                yield index, item
+        finally:
+            for stream in streams:
+                stream.gone = True
 
     def _starts(self, count: int, states: Sequence[State] | None) -> list[State]:
         if states is None:

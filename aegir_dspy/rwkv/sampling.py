@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from aegir_dspy.errors import InputError
+from aegir_dspy.rwkv.grammar import Grammar
 
 __all__ = ["GenerationConfig", "pick", "stream_generator"]
 
@@ -19,13 +20,17 @@ class GenerationConfig:
     """How one stream is continued.
 
     Attributes:
-        max_tokens: most tokens of free text; choices are always completed.
+        max_tokens: most tokens of free text. Choices are always completed; a text with a grammar is brought
+            to an end from then on, which takes a few tokens more.
         temperature: 0 takes the most probable token.
         top_p: sample from the smallest set of tokens with at least this probability together.
         seed: the same seed and prompt give the same text, whatever else is in the batch.
         stop: strings that end the text; they are read by the model and left out of the text.
         choices: the only texts allowed, or None for free text. A choice is followed by the first of `stop`,
             or else by the tokenizer's end, which is what tells it from a longer one.
+        grammar: what the text has to be, or None. It is followed by the first of `stop` where that is one
+            token, or else by the tokenizer's end; no other stop is looked for.
+        top_logprobs: how many of the most probable tokens to report at every position.
     """
 
     max_tokens: int = 64
@@ -34,16 +39,22 @@ class GenerationConfig:
     seed: int = 0
     stop: tuple[str, ...] = ()
     choices: tuple[str, ...] | None = None
+    grammar: Grammar | None = None
+    top_logprobs: int = 0
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
             raise InputError(f"expected max_tokens of at least 1, found {self.max_tokens}")
-        if self.temperature < 0:
+        if not 0 <= self.temperature < float("inf"):
             raise InputError(f"expected a temperature of at least 0, found {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise InputError(f"expected top_p in (0, 1], found {self.top_p}")
         if isinstance(self.stop, str) or not all(self.stop):
             raise InputError(f"expected stop as a tuple of non-empty strings, found {self.stop!r}")
+        if self.choices is not None and self.grammar is not None:
+            raise InputError("expected choices or a grammar, found both: name the choices in the grammar")
+        if self.top_logprobs < 0:
+            raise InputError(f"expected top_logprobs of at least 0, found {self.top_logprobs}")
 
 
 def stream_generator(seed: int, tokens: Sequence[int], read_before: int) -> torch.Generator:
@@ -53,32 +64,42 @@ def stream_generator(seed: int, tokens: Sequence[int], read_before: int) -> torc
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-def pick(
-    log_probs: Tensor,
-    config: GenerationConfig,
-    generator: torch.Generator,
-    allowed: Sequence[int] | None = None,
-) -> int:
-    """A token from next-token log-probabilities (V,), among `allowed` when that is given.
+def pick(log_probs: Tensor, temperature: Tensor, top_p: Tensor, drawn: Tensor) -> Tensor:
+    """A token for every stream, among those whose log-probability is not -inf.
 
     Tokens are drawn by inverting the distribution in the order of their numbers, so rounding differences
     between batch sizes cannot exchange two tokens of nearly equal probability.
+
+    Args:
+        log_probs: (B, V).
+        temperature: (B,) float64; 0 takes the most probable token, the first of equals.
+        top_p: (B,) float64 in (0, 1].
+        drawn: (B,) float64 uniform in [0, 1), not looked at where the temperature is 0.
+
+    Returns:
+        (B,) int64.
     """
-    scores = log_probs if allowed is None else log_probs[list(allowed)]
-    if config.temperature == 0 or len(scores) == 1:
-        index = int(scores.argmax())
-    else:
-        probabilities = torch.softmax(scores.double() / config.temperature, -1)
-        heap = _nucleus(probabilities, config.top_p).cumsum(0)
-        drawn = torch.rand((), generator=generator, dtype=torch.float64) * heap[-1]
-        index = min(int(torch.searchsorted(heap, drawn, right=True)), len(scores) - 1)
-    return index if allowed is None else allowed[index]
+    tokens = log_probs.argmax(-1)
+    hot = temperature.nonzero().flatten()
+    if len(hot):
+        scores = log_probs[hot].double() / temperature[hot].unsqueeze(1)
+        tokens[hot] = _sampled(torch.softmax(scores, -1), top_p[hot], drawn[hot])
+    return tokens
 
 
-def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
-    """The smallest set of tokens with at least `top_p` together; all others get 0."""
-    if top_p >= 1:
-        return probabilities
+def _sampled(probabilities: Tensor, top_p: Tensor, drawn: Tensor) -> Tensor:
+    cut = (top_p < 1).nonzero().flatten()
+    if len(cut):
+        probabilities[cut] = _nucleus(probabilities[cut], top_p[cut].unsqueeze(1))
+    heap = probabilities.cumsum(-1)
+    total = heap[:, -1]
+    below = torch.nextafter(total, torch.zeros_like(total))  # a token of probability 0 is never drawn
+    height = torch.minimum(drawn * total, below)
+    return torch.searchsorted(heap, height.unsqueeze(1), right=True).squeeze(1)
+
+
+def _nucleus(probabilities: Tensor, top_p: Tensor) -> Tensor:
+    """The smallest set of tokens with at least `top_p` (B, 1) together; all others get 0."""
     ordered, order = probabilities.sort(descending=True, stable=True)
-    needed = ordered.cumsum(0) - ordered < top_p
-    return torch.zeros_like(probabilities).scatter(0, order, ordered * needed)
+    needed = ordered.cumsum(-1) - ordered < top_p
+    return torch.zeros_like(probabilities).scatter(-1, order, ordered * needed)

@@ -165,9 +165,22 @@ class StatePool:
         self._free = list(range(slots))  # a heap: the lowest free slot goes first
 
     @property
+    def slots(self) -> int:
+        """Number of slots."""
+        return self.tensors.batch
+
+    @property
     def free(self) -> int:
         """Number of slots nobody holds."""
         return len(self._free)
+
+    def grow(self, slots: int) -> None:
+        """Have so many slots from now on; what is held stays. Views of `first` are of the old tensors."""
+        more = zero_tensors(self.geometry, slots - self.slots, self.tensors.kv.device)
+        for slot in range(self.slots, slots):
+            heapq.heappush(self._free, slot)
+        pairs = zip(self.tensors, more, (2, 1, 0), strict=True)
+        self.tensors = StateTensors(*(torch.cat([old, new], at) for old, new, at in pairs))
 
     def can_take(self, count: int) -> bool:
         """Whether `count` slots are free."""

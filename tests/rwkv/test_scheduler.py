@@ -1,0 +1,175 @@
+"""Continuous batching: who shares a step with whom never changes what anybody gets."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+import weakref
+from dataclasses import replace
+
+import pytest
+import torch
+
+from aegir_dspy.errors import ConstraintError, StateError
+from aegir_dspy.rwkv import Engine, GenerationConfig, Grammar
+from aegir_dspy.rwkv import scheduler as scheduler_module
+
+SAMPLED = GenerationConfig(max_tokens=24, temperature=1.3, seed=5)
+
+
+@pytest.fixture
+def engine(engine: Engine) -> Engine:
+    return Engine(engine.model, engine.tokenizer, engine.identity, max_batch=64)
+
+
+@pytest.fixture
+def steps(engine, monkeypatch) -> list[int]:
+    """How many streams shared each step."""
+    taken: list[int] = []
+    original = engine.model.step
+
+    def step(tokens, state):
+        taken.append(len(tokens))
+        return original(tokens, state)
+
+    monkeypatch.setattr(engine.model, "step", step)
+    return taken
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_awaited_requests_share_steps(engine, steps):
+    prompts = [f"prompt {i}" for i in range(64)]
+    expected = [g.tokens for g in engine.generate(prompts, config=SAMPLED)]
+    alone = sum(map(len, expected))
+    steps.clear()
+
+    async def all_of_them():
+        return await asyncio.gather(*(engine.agenerate(p, config=SAMPLED) for p in prompts))
+
+    assert [g.tokens for g in asyncio.run(all_of_them())] == expected
+    assert sum(steps) == alone and len(steps) <= 3 * 24 and max(steps) > 32
+
+
+def test_threads_share_steps(engine, steps):
+    config = replace(SAMPLED, max_tokens=60)
+    expected = {i: engine.generate([f"prompt {i}"], config=config)[0].tokens for i in range(6)}
+    steps.clear()
+    found, gate = {}, threading.Barrier(6)
+
+    def ask(i: int) -> None:
+        gate.wait()
+        found[i] = engine.generate([f"prompt {i}"], config=config)[0].tokens
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == expected and max(steps) > 1
+
+
+def test_a_stream_joins_while_another_decodes(engine, steps):
+    long = engine.stream("first", config=replace(SAMPLED, max_tokens=400))
+    pieces = [next(long)]
+    [short] = engine.generate(["second"], config=SAMPLED)
+    assert 2 in steps and short.text == engine.generate(["second"], config=SAMPLED)[0].text
+    *rest, done = long
+    assert "".join([*pieces, *rest]) == done.text
+
+
+def test_requests_are_taken_in_their_order(engine):
+    small = Engine(engine.model, engine.tokenizer, engine.identity, max_batch=2)
+    order: list[int] = []
+    config = GenerationConfig(max_tokens=6, grammar=Grammar.regex("[0-9]{5}"))
+    streams = small._streams(["p"] * 9, None, config, lambda i, item: order.append(i), live=False)
+    small.scheduler.submit(small, streams)
+    until(lambda: len(order) == 9)
+    assert order == sorted(order)
+
+
+def test_long_prompts_are_read_in_pieces_between_the_steps_of_others(engine, steps, monkeypatch):
+    monkeypatch.setattr(scheduler_module, "PIECE_TOKENS", 16)
+    monkeypatch.setattr(scheduler_module, "_READ_BETWEEN", 16)
+    expected = [g.tokens for g in engine.generate(["x" * 500, "y" * 300], config=SAMPLED)]
+    running = engine.stream("first", config=GenerationConfig(max_tokens=300, grammar=Grammar.regex("a{300}")))
+    next(running)
+    steps.clear()
+    found = engine.generate(["x" * 500, "y" * 300], config=SAMPLED)
+    assert [g.tokens for g in found] == expected
+    assert steps[:20] == [1] * 20  # the first one went on meanwhile
+
+
+def test_a_reader_that_leaves_frees_its_slot(engine, steps):
+    config = GenerationConfig(max_tokens=100_000, grammar=Grammar.regex("a{50000}"))
+    stream = engine.stream("prompt", config=config)
+    next(stream)
+    stream.close()
+    until(lambda: engine.scheduler.busy == 0 and engine.scheduler.waiting == 0)
+    assert len(steps) < 50_000
+
+    async def leave() -> None:
+        task = asyncio.create_task(engine.agenerate("prompt", config=config))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(leave())
+    until(lambda: engine.scheduler.busy == 0)
+
+
+def test_the_thread_ends_with_the_work_and_the_engine_with_its_last_user(engine):
+    engine.generate(["a", "b"], config=SAMPLED)
+    until(lambda: not [t for t in threading.enumerate() if t.name == "aegir-decode"])
+    held = weakref.ref(Engine(engine.model, engine.tokenizer, engine.identity))
+    gc.disable()
+    try:
+        other = held()
+        assert other is None or other.generate(["a"])  # nothing of it is left in a cycle
+        del other
+        until(lambda: held() is None)
+    finally:
+        gc.enable()
+
+
+def test_a_model_that_fails_fails_its_streams_and_nothing_else(engine, monkeypatch):
+    expected = engine.generate(["p"], config=SAMPLED)[0].tokens
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.model, "step", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            engine.generate(["p", "q"], config=SAMPLED)
+    assert engine.generate(["p"], config=SAMPLED)[0].tokens == expected
+
+
+def test_what_is_wrong_with_a_request_is_said_before_it_waits(engine):
+    with pytest.raises(StateError, match="read something first"):
+        engine.stream("", config=SAMPLED)
+    with pytest.raises(ConstraintError):
+        engine.stream("p", config=replace(SAMPLED, grammar=Grammar.regex("[")))
+    assert engine.scheduler.waiting == engine.scheduler.busy == 0
+
+
+def test_slots_are_made_for_those_who_need_them(engine):
+    from aegir_dspy.rwkv.decoding import Batch
+
+    batch = Batch(engine)
+    assert batch.pool.slots == 0
+    [state] = engine.read(["x"])
+    for count in (1, 8, 30):
+        batch.admit([_stream(engine, state) for _ in range(count)])
+    assert len(batch.streams) == 39 and batch.pool.slots == 39
+    for part in zip(batch.pool.read([0]), batch.pool.read([38]), state.tensors, strict=True):
+        assert torch.equal(part[0], part[2]) and torch.equal(part[1], part[2])
+
+
+def _stream(engine, state):
+    [stream] = engine._streams([""], [state], SAMPLED, lambda *_: None, live=False)
+    return stream
