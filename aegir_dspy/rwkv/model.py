@@ -2,7 +2,9 @@
 
 Paper: RWKV-7 "Goose" (arXiv:2503.14456). What is ours: streams of ragged length in one batch, a chunked
 prefill that is differentiable also in the initial state, decoding in place in a pool, and an optional
-n-gram memory at the input (`ngram.*`, absent from published checkpoints).
+n-gram memory at the input (`ngram.*`, absent from published checkpoints). On a processor and without
+gradients all between the matrix products runs in compiled kernels (`aegir_dspy.rwkv.kernels`) where there are
+some.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aegir_dspy.rwkv.geometry import Geometry
+from aegir_dspy.rwkv.kernels.inference import can_read, read_layers
 from aegir_dspy.rwkv.ngram import NgramMemory
 from aegir_dspy.rwkv.recurrence import wkv_prefill, wkv_step, wkv_transition
 from aegir_dspy.rwkv.state import NGRAM_TAIL, StateTensors, zero_tensors
@@ -134,7 +137,7 @@ class RWKV7(nn.Module):
     def __init__(self, geometry: Geometry) -> None:
         super().__init__()
         self.geometry = geometry
-        # Given weights: the default ones would be drawn first, which loads a compiler when on the meta device.
+        # Given weights: default ones would be drawn first, which loads a compiler on the meta device.
         blank = torch.empty(geometry.vocab, geometry.width)
         self.emb = nn.Embedding(geometry.vocab, geometry.width, _weight=blank)
         self.blocks = nn.ModuleList(Block(geometry, layer) for layer in range(geometry.layers))
@@ -174,6 +177,8 @@ class RWKV7(nn.Module):
         batch, length = tokens.shape
         state = state or zero_tensors(self.geometry, batch, tokens.device, _wide(self.ln_out.weight).dtype)
         lengths = torch.full((batch,), length, device=tokens.device) if lengths is None else lengths
+        if can_read(self, state):
+            return self._read(tokens, state, lengths, transitions)
         mask = None
         if bool((lengths < length).any()):
             mask = torch.arange(length, device=tokens.device) < lengths.unsqueeze(1)  # (B, T)
@@ -210,6 +215,10 @@ class RWKV7(nn.Module):
             Normalised hidden vectors (B, D).
         """
         x = self._embed(tokens.unsqueeze(1), state.tail)
+        if can_read(self, state):
+            hidden = read_layers(self, x.squeeze(1), torch.arange(len(tokens) + 1), state)
+            _shift_tail(state.tail, tokens)
+            return hidden
         v_first, dtype = None, self._compute_dtype()
         for layer, block in enumerate(self.layers()):
             h = block.ln1(x).to(dtype)
@@ -222,19 +231,34 @@ class RWKV7(nn.Module):
             x = x + block.ffn(h2, state.shift[layer, 1].unsqueeze(1).to(h2.dtype))
             state.shift[layer, 0] = h.squeeze(1)
             state.shift[layer, 1] = h2.squeeze(1)
-        if state.tail.shape[1]:
-            state.tail[:] = torch.cat([state.tail[:, 1:], tokens.unsqueeze(1)], 1)
+        _shift_tail(state.tail, tokens)
         return cast(Tensor, self.ln_out(x).squeeze(1))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits in at least float32: (..., D) → (..., V)."""
         return _wide(self.head(hidden.to(self.head.weight.dtype)))
 
-    def _embed(self, tokens: Tensor, tail: Tensor) -> Tensor:
-        """The residual stream stays in the norms' type, float32 also when the matrices are bfloat16."""
-        x = self.emb(tokens).to(self.ln_out.weight.dtype)
+    def _read(
+        self, tokens: Tensor, state: StateTensors, lengths: Tensor, transitions: list[Tensor] | None
+    ) -> tuple[Tensor, StateTensors]:
+        """`forward` by the compiled kernels, which see the real tokens only."""
+        real = torch.arange(tokens.shape[1]) < lengths.unsqueeze(1)  # (B, T)
+        offsets = torch.nn.functional.pad(lengths.to(torch.int64).cumsum(0), (1, 0))
+        shift, kv = (t.clone(memory_format=torch.contiguous_format) for t in state[:2])
+        after = StateTensors(shift, kv, _new_tail(state.tail, tokens, lengths))
+        rows = read_layers(self, self._embed(tokens, state.tail, real), offsets, after, transitions)
+        hidden = rows.new_zeros(*tokens.shape, rows.shape[-1])
+        hidden[real] = rows
+        return hidden, after
+
+    def _embed(self, tokens: Tensor, tail: Tensor, real: Tensor | None = None) -> Tensor:
+        """What the first layer reads: (B, T, D), or (M, D) of the tokens that are `real` (B, T) bool.
+
+        The residual stream stays in the norms' type, float32 also when the matrices are bfloat16.
+        """
+        x = self.emb(tokens if real is None else tokens[real]).to(self.ln_out.weight.dtype)
         if self.geometry.ngram_buckets:
-            x = x + self.ngram(tokens, tail)
+            x = x + self.ngram(tokens, tail, real)
         return cast(Tensor, next(self.layers()).ln0(x))
 
     def _compute_dtype(self) -> torch.dtype:
@@ -262,6 +286,11 @@ def _last(x: Tensor, before: Tensor, lengths: Tensor) -> Tensor:
     """The last real one of `x` (B, T, D), or `before` (B, D) where a stream has none: (B, D)."""
     last = _wide(x[torch.arange(x.shape[0], device=x.device), (lengths - 1).clamp(min=0)])
     return torch.where((lengths > 0).unsqueeze(1), last, before.to(last.dtype))
+
+
+def _shift_tail(tail: Tensor, tokens: Tensor) -> None:
+    if tail.shape[1]:
+        tail[:] = torch.cat([tail[:, 1:], tokens.unsqueeze(1)], 1)
 
 
 def _new_tail(tail: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:

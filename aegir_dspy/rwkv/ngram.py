@@ -26,13 +26,17 @@ class NgramMemory(nn.Module):
         self.weight = nn.Parameter(torch.zeros(buckets, width))
         self.project = nn.Parameter(torch.zeros(model_width, width))
 
-    def forward(self, tokens: Tensor, tail: Tensor) -> Tensor:
-        """`tokens` (B, T) after the last three tokens `tail` (B, 3) → (B, T, D)."""
+    def forward(self, tokens: Tensor, tail: Tensor, real: Tensor | None = None) -> Tensor:
+        """`tokens` (B, T) after the last three tokens `tail` (B, 3) → (B, T, D).
+
+        With `real` (B, T) bool only for those tokens: (M, D).
+        """
         index = ngram_buckets(tokens, tail, self.weight.shape[0])  # (B, T, 3)
+        index = index if real is None else index[real]
         memory = nn.functional.embedding_bag(
-            index.flatten(0, 1), self.weight, mode="sum", padding_idx=0
+            index.flatten(0, -2), self.weight, mode="sum", padding_idx=0
         )  # (B·T, width)
-        return nn.functional.linear(memory, self.project).view(*tokens.shape, -1)
+        return nn.functional.linear(memory, self.project).view(*index.shape[:-1], len(self.project))
 
 
 def ngram_buckets(tokens: Tensor, tail: Tensor, buckets: int) -> Tensor:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from torch import Tensor
 from aegir_dspy.rwkv import RWKV7, StateTensors
 from aegir_dspy.rwkv.checkpoint import Weights, build_model
 from aegir_dspy.rwkv.kernels import inference, library
+from aegir_dspy.rwkv.kernels.library import SOURCE
 from aegir_dspy.rwkv.recurrence import wkv_prefill, wkv_transition
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -234,31 +234,24 @@ def test_transition_of_a_prefill_is_its_effect_on_a_state() -> None:
     near(wkv_transition(log_w, a, b) @ state + added, moved, 1e-5)
 
 
-_PROBE = """
-import torch
-from aegir_dspy.rwkv.kernels import library
-from aegir_dspy.rwkv.recurrence import wkv_prefill
-x = torch.ones(1, 3, 1, 32)
-wkv_prefill(x, -x, x, x, -x / 32, x / 32, torch.zeros(1, 1, 32, 32))
-print(library() is not None)
-"""
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], ctypes.CDLL | None]]:
+    """Looks for a library as a new process with an empty cache would."""
+    monkeypatch.setenv("AEGIR_HOME", str(tmp_path))
+    monkeypatch.delenv("AEGIR_KERNELS", raising=False)
+    if any(SOURCE.parent.glob("_rwkv7*")):
+        pytest.skip("the installed package has a compiled library")
 
+    def look() -> ctypes.CDLL | None:
+        library.cache_clear()
+        return library()
 
-def probed(environment: dict[str, str]) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", _PROBE], env=environment, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+    yield look
+    library.cache_clear()
 
 
 @pytest.mark.parametrize("why", ["told so", "no compiler", "broken compiler", "no place to write"])
-def test_without_a_library_torch_does_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
-    from aegir_dspy.rwkv.kernels import library as module
-
-    module = sys.modules[module.__module__]
-    if any(module._SOURCE.parent.glob("_rwkv7*")) and why != "told so":
-        pytest.skip("the installed package has a compiled library")
-    monkeypatch.setenv("AEGIR_HOME", str(tmp_path / "home"))
+def test_without_a_library_torch_does_it(fresh, tmp_path, monkeypatch, make_model, why) -> None:
     if why == "told so":
         monkeypatch.setenv("AEGIR_KERNELS", "torch")
     if why == "no compiler":
@@ -266,28 +259,25 @@ def test_without_a_library_torch_does_it(tmp_path: Path, monkeypatch: pytest.Mon
     if why == "broken compiler":
         monkeypatch.setattr(shutil, "which", lambda _: shutil.os.path.realpath("/bin/false"))
     if why == "no place to write":
-        (tmp_path / "home").write_text("a file")
-    module.library.cache_clear()
-    try:
-        assert module.library() is None
-    finally:
-        monkeypatch.undo()
-        module.library.cache_clear()
+        (tmp_path / "kernels").write_text("a file where the folder should be")
+    assert fresh() is None
+    arguments = parts(2, 5, 1, 32, 0)
+    assert not inference.can_walk(*arguments)
+    assert wkv_prefill(*arguments)[0].isfinite().all()
+    with torch.no_grad():
+        assert make_model("ngram")(tokens_of([4, 2], 0))[0].isfinite().all()
 
 
 @needs_kernels
-def test_compiled_once_and_found_again(tmp_path: Path) -> None:
-    import os
-
+def test_compiled_once_and_found_again(fresh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if shutil.which("cc") is None:
         pytest.skip("no C compiler")
-    environment = {**os.environ, "AEGIR_HOME": str(tmp_path)}
-    environment.pop("AEGIR_KERNELS", None)
-    assert probed(environment) == "True"
-    made = list((tmp_path / "kernels").glob("*.so"))
-    if not made:
-        pytest.skip("the installed package has a compiled library")
-    assert probed({**environment, "PATH": "/nowhere", "CC": ""}) == "True"
-    made[0].write_bytes(b"garbage")
-    assert probed({**environment, "PATH": "/nowhere", "CC": ""}) == "False"
-    assert probed({**environment, "AEGIR_KERNELS": "torch"}) == "False"
+    assert fresh() is not None
+    (made,) = (tmp_path / "kernels").iterdir()
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert fresh() is not None
+    other = tmp_path / "other" / "kernels" / made.name
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"garbage")
+    monkeypatch.setenv("AEGIR_HOME", str(other.parents[1]))
+    assert fresh() is None

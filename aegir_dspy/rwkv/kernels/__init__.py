@@ -1,0 +1,5 @@
+"""Compiled kernels for inference on a processor; without a compiler there are none, and torch does it all."""
+
+from aegir_dspy.rwkv.kernels.library import library
+
+__all__ = ["library"]
