@@ -19,6 +19,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -212,31 +213,44 @@ class NgramSpecialist:
 
     def margins(self, columns: Sequence[ColumnBags], contexts: Sequence[Bag]) -> Tensor:
         """(C, L) float32: how clearly each column is of each label; 0 for one without values and titles."""
-        parts = (
-            (self.own, self.own_scale, self.own_idf),
-            (self.context, self.context_scale, self.context_idf),
-            (self.shape, self.shape_scale, self.shape_idf),
-            (self.title, self.title_scale, self.title_idf),
-        )
-        kinds = [(weights, scale, idf.double().numpy()) for weights, scale, idf in parts]
-        bias, rows = self.bias.double().numpy(), []
-        for bags, around in zip(columns, contexts, strict=True):
-            said = (bags.grams, around, bags.shapes, bags.titles)
-            products = (
-                _product(bag, idf, weights, scale)
-                for bag, (weights, scale, idf) in zip(said, kinds, strict=True)
-            )
-            rows.append(np.zeros_like(bias) if bags.empty else bias + np.sum(list(products), 0))
-        return torch.from_numpy(np.stack(rows)).float() if rows else torch.zeros(0, len(self.labels))
+        said = {
+            "own": [bags.grams for bags in columns],
+            "context": contexts,
+            "shape": [bags.shapes for bags in columns],
+            "title": [bags.titles for bags in columns],
+        }
+        margins = self.bias.double() + sum(self._products(kind, bags) for kind, bags in said.items())
+        says = torch.tensor([not bags.empty for bags in columns], dtype=torch.bool)
+        return torch.where(says.unsqueeze(1), margins, 0).float()
 
     def theme_margins(self, tables: Sequence[Bag]) -> Tensor:
         """(tables, T) float32: what the rows of each table are, from the merged bags of its columns."""
-        idf, bias = self.theme_idf.double().numpy(), self.theme_bias.double().numpy()
-        rows = [bias + _product(bag, idf, self.theme, self.theme_scale) for bag in tables]
-        return torch.from_numpy(np.stack(rows)).float() if rows else torch.zeros(0, len(self.themes))
+        return (self.theme_bias.double() + self._products("theme", tables)).float()
 
+    def _products(self, kind: str, bags: Sequence[Bag]) -> Tensor:
+        """(bags, labels) float64: the features of each bag times the weights of a kind."""
+        weights, idf, scale = self._kind(kind)
+        if not bags:
+            return torch.zeros(0, len(scale), dtype=torch.float64)
+        features_of = np.concatenate([features(bag, idf) for bag in bags]).astype(np.float32)
+        sizes = np.array([0, *(len(bag.buckets) for bag in bags)])
+        products = torch.nn.functional.embedding_bag(
+            torch.from_numpy(np.concatenate([bag.buckets for bag in bags])),
+            weights,
+            torch.from_numpy(sizes[:-1].cumsum()),
+            mode="sum",
+            per_sample_weights=torch.from_numpy(features_of),
+        )
+        return products.double() * scale
 
-def _product(bag: Bag, idf: NDArray[np.float64], weights: Tensor, scale: Tensor) -> NDArray[np.float64]:
-    picked = weights[torch.from_numpy(bag.buckets)].numpy().astype(np.float32)  # (n, labels)
-    weighted = features(bag, idf).astype(np.float32) @ picked
-    return np.asarray(weighted * scale.float().numpy(), dtype=np.float64)
+    def _kind(self, kind: str) -> tuple[Tensor, NDArray[np.float64], Tensor]:
+        """Weights (buckets, labels) float32, idf (buckets,) and scales (labels,) of a kind."""
+        if kind not in self._kinds:
+            weights, idf, scale = (getattr(self, f"{kind}{what}") for what in ("", "_idf", "_scale"))
+            self._kinds[kind] = weights.float(), idf.double().numpy(), scale.float().double()
+        return self._kinds[kind]
+
+    @cached_property
+    def _kinds(self) -> dict[str, tuple[Tensor, NDArray[np.float64], Tensor]]:
+        """What `_kind` has unpacked."""
+        return {}
