@@ -16,8 +16,6 @@ from itertools import islice
 from zlib import crc32
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
 from aegir_dspy.annotator.annotation import ColumnAnnotation, TableAnnotation
 from aegir_dspy.annotator.element_words import Words, entity, lexicon, shortenings, words
@@ -105,6 +103,11 @@ def facts(tables: Sequence[Table], annotations: Sequence[TableAnnotation | None]
 
 def _of_one_shape(entities: Sequence[Words], headers: Sequence[Sequence[Words]]) -> list[Words]:
     """For each table the entity of the first of those it is connected with by having the same headers."""
+    if len(headers) < 2:
+        return list(entities)
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
     of: dict[Words, int] = {}
     sets = [sorted({of.setdefault(line, len(of)) for line in table if line}) for table in headers]
     ends = np.cumsum([0, *map(len, sets)])

@@ -24,10 +24,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import squareform
 
 from aegir_dspy.annotator.element_columns import ColumnFacts
 from aegir_dspy.annotator.element_matrices import Cells, Headers, Numbers, Pairs, unique_pairs
@@ -78,13 +74,22 @@ def link(
         declared: pairs that are declared to refer to each other: always in one cluster.
         threshold: least mean likeness within a cluster.
     """
-    together = _components(len(columns), np.array(sorted(declared), dtype=np.int64).reshape(-1, 2))
+    pairs = np.array(sorted(declared), dtype=np.int64).reshape(-1, 2)
+    if not len(pairs) and _alone(columns):
+        return Links((), ())
+    together = _components(len(columns), pairs)
     cells, headers = Cells(columns), Headers(columns)
     pairs = _candidates(columns, cells, headers)
     alike = _likeness(columns, cells, headers, pairs, weights or LinkWeights())
     keep = alike >= threshold / 2
     labels = _average_linkage(len(columns), pairs[keep], alike[keep], together, threshold)
     return _links(labels, pairs, alike)
+
+
+def _alone(columns: Sequence[ColumnFacts]) -> bool:
+    """Whether there is nothing to compare: the columns of one table, no two of them keys of one thing."""
+    keys = [column.refers for column in columns if column.refers]
+    return len({column.table for column in columns}) < 2 and len(set(keys)) == len(keys)
 
 
 def _links(labels: NDArray[np.int64], pairs: Pairs, alike: Numbers) -> Links:
@@ -183,6 +188,9 @@ def _numbered(names: Sequence[Hashable]) -> NDArray[np.int64]:
 
 def _components(count: int, pairs: Pairs) -> NDArray[np.int64]:
     """(count,) the number of the connected component of each column."""
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
     graph = csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (count, count))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
@@ -191,6 +199,9 @@ def _average_linkage(
     count: int, pairs: Pairs, alike: Numbers, together: NDArray[np.int64], threshold: float
 ) -> NDArray[np.int64]:
     """(count,) cluster of each column. Pairs not given are not alike at all."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
     ends = np.sort(together[pairs], 1)
     ends, alike = ends[keep := ends[:, 0] != ends[:, 1]], alike[keep]
     nodes = int(together.max()) + 1 if count else 0

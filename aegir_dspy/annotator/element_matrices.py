@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from aegir_dspy.annotator.element_columns import ColumnFacts
 from aegir_dspy.annotator.element_words import Words, lexicon
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 __all__ = ["Cells", "Headers", "Numbers", "Pairs", "unique_pairs"]
 
@@ -21,6 +24,8 @@ class Cells:
     """The cells of columns as a sparse matrix, and how telling they are."""
 
     def __init__(self, columns: Sequence[ColumnFacts]) -> None:
+        from scipy.sparse import csr_matrix
+
         ids: dict[str, int] = {}
         cols = [ids.setdefault(value, len(ids)) for column in columns for value in column.values]
         ends = np.cumsum([0, *(len(column.values) for column in columns)])
@@ -95,6 +100,8 @@ class Headers:
         self.key = np.array([bool(c.refers) for c in columns], dtype=np.bool_)
 
     def _matrix(self, lines: Sequence[Words], ids: Mapping[str, int]) -> csr_matrix:
+        from scipy.sparse import csr_matrix
+
         sets = [sorted({ids[word] for word in line}) for line in lines]
         inside = [word for one in sets for word in one]
         ends = np.cumsum([0, *map(len, sets)])

@@ -23,7 +23,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from aegir_dspy.verifier.case import Case
 from aegir_dspy.verifier.diagnostic import Diagnostic
@@ -103,6 +102,8 @@ def _no_topics(why: str) -> Diagnostic:
 
 def assigned(cosines: np.ndarray) -> int:
     """The greatest sum of a one-to-one matching."""
+    from scipy.optimize import linear_sum_assignment
+
     return int(cosines[linear_sum_assignment(cosines, maximize=True)].sum())
 
 
