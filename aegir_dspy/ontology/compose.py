@@ -11,8 +11,9 @@ each column whose type is a term of the ontology:
   offer has a price);
 - the first column without repetition of a type that identifies: a key.
 
-What would leave a class without possible members is not said. The result passes the gates of the verifier if
-the types are labels of the vocabulary, each column is there once, and the relations are known properties.
+What would leave a class without possible members is not said; neither is, of tables of hundreds of columns,
+more than can be checked. The result passes the gates of the verifier if the types are labels of the
+vocabulary, each column is there once, and the relations are known properties.
 """
 
 from __future__ import annotations
@@ -93,7 +94,10 @@ def _mentions(entries: Iterable[Entry], name: str) -> bool:
 
 
 def _possible(entries: Sequence[Entry], ontology: Ontology, catalog: Catalog) -> list[Entry]:
-    """The entries, without those that leave a class no possible members; the first, the genus, stays."""
+    """The entries, without those that leave a class no possible members; the first, the genus, stays.
+
+    Of so many that it cannot be known in time (a table of hundreds of columns) the first half is tried.
+    """
     kept = list(dict.fromkeys(entries))
     while kept:
         axioms: list[Axiom] = []
@@ -105,6 +109,9 @@ def _possible(entries: Sequence[Entry], ontology: Ontology, catalog: Catalog) ->
         verdict = unsatisfiable_classes(axioms, ontology, explain=1)
         if verdict.ok:
             break
+        if verdict.unknown or verdict.consistent is None:
+            kept = kept[: len(kept) // 2]
+            continue
         blamed = [entry_of[at] for one in sorted(verdict.culprits) for at in verdict.culprits[one]]
         kept.pop(max(blamed, default=len(kept) - 1))
     return kept
