@@ -7,17 +7,15 @@ without spaces around it, of 256 characters at most, and looks at it in linear t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
-from types import MappingProxyType, SimpleNamespace
-from typing import Any
+from types import MappingProxyType
 
 from aegir_dspy.verifier.lexicons import lexicon
+from aegir_dspy.verifier.national_numbers import NATIONAL, TAX, one_of, stdnum
+from aegir_dspy.verifier.patterns import Check, whole
 
 __all__ = ["CODES", "compact", "luhn"]
-
-Check = Callable[[str], bool]
 
 _SEPARATORS = str.maketrans("", "", " -./\u00a0")
 
@@ -35,20 +33,6 @@ def luhn(digits: str) -> bool:
     return sum(n - 9 if n > 9 else n for n in doubled) % 10 == 0
 
 
-def _pattern(regex: str, flags: int = re.IGNORECASE) -> Check:
-    match = re.compile(regex, flags).fullmatch
-    return lambda text: match(text) is not None
-
-
-@cache
-def _module(name: str) -> Any:
-    """A module of python-stdnum, or one that finds nothing valid where the release does not have it."""
-    try:
-        return import_module(f"stdnum.{name}")
-    except ModuleNotFoundError:
-        return SimpleNamespace(is_valid=lambda text: False)
-
-
 def _stdnum(*names: str, first: str = "", length: tuple[int, int] = (1, 64)) -> Check:
     """Whether any of the named modules of python-stdnum finds the number valid.
 
@@ -59,16 +43,31 @@ def _stdnum(*names: str, first: str = "", length: tuple[int, int] = (1, 64)) -> 
     def check(text: str) -> bool:
         if not (length[0] <= len(text) <= length[1] and text.isascii()) or (fits and not fits(text)):
             return False
-        return any(_module(name).is_valid(text) for name in names)
+        return any(stdnum(name).is_valid(text) for name in names)
 
     return check
+
+
+def _national(modules: Mapping[str, tuple[str, str]], first: str) -> Check:
+    """Whether the text has the form `first` and any of the modules finds it valid."""
+    fits, valid = re.compile(first, re.IGNORECASE).fullmatch, one_of(modules)
+    return lambda text: text.isascii() and fits(text) is not None and valid(text)
+
+
+_VAT = _stdnum("eu.vat", "ch.vat", "no.mva", "vatin", first=r"[A-Z]{2,3}.{6,17}", length=(8, 20))
+
+
+@cache
+def _vat_countries() -> frozenset[str]:
+    """What VAT numbers begin with: codes of countries, Greece and Northern Ireland in the EU's way too."""
+    return lexicon("country_codes") | {"el", "xi"}
 
 
 def _iban(text: str) -> bool:
     """ISO 13616: the country's length and mod 97; the check digits of banks differ too much to be asked."""
     if not (15 <= len(text) <= 48 and _IBAN.fullmatch(text)):
         return False
-    return bool(_module("iban").is_valid(text, check_country=False))
+    return bool(stdnum("iban").is_valid(text, check_country=False))
 
 
 _IBAN = re.compile(r"[A-Z]{2}\d{2}[A-Z0-9 -]{11,40}", re.IGNORECASE)
@@ -94,7 +93,7 @@ def _gtin(text: str) -> bool:
     digits = text.replace(" ", "").replace("-", "") if len(text) <= 24 else ""
     if len(digits) not in (8, 12, 13, 14) or not digits.isdecimal() or not digits.strip("0"):
         return False
-    return bool(_module("ean").is_valid(digits.zfill(14)))
+    return bool(stdnum("ean").is_valid(digits.zfill(14)))
 
 
 _ISBN = re.compile(r"(?:isbn(?:-1[03])?:? ?)?([0-9][0-9 -]{8,16}[0-9X])(?: ?\([^()]{1,20}\))?", re.IGNORECASE)
@@ -102,7 +101,7 @@ _ISBN = re.compile(r"(?:isbn(?:-1[03])?:? ?)?([0-9][0-9 -]{8,16}[0-9X])(?: ?\([^
 
 def _isbn(text: str) -> bool:
     match = _ISBN.fullmatch(text[:60])
-    return match is not None and bool(_module("isbn").is_valid(match[1]))
+    return match is not None and bool(stdnum("isbn").is_valid(match[1]))
 
 
 _ISSN = re.compile(r"(?:e?issn:? ?)?(\d{4}-?\d{3}[\dX])", re.IGNORECASE)
@@ -110,7 +109,7 @@ _ISSN = re.compile(r"(?:e?issn:? ?)?(\d{4}-?\d{3}[\dX])", re.IGNORECASE)
 
 def _issn(text: str) -> bool:
     match = _ISSN.fullmatch(text)
-    return match is not None and bool(_module("issn").is_valid(match[1]))
+    return match is not None and bool(stdnum("issn").is_valid(match[1]))
 
 
 def _npi(text: str) -> bool:
@@ -149,23 +148,9 @@ _OTHER_COIN = re.compile(
 
 def _crypto(text: str) -> bool:
     if _BITCOIN.fullmatch(text):
-        return bool(_module("bitcoin").is_valid(text))
+        return bool(stdnum("bitcoin").is_valid(text))
     return _OTHER_COIN.fullmatch(text) is not None
 
-
-_NATIONAL = (
-    "es.dni", "es.nie", "it.codicefiscale", "pl.pesel", "br.cpf", "fr.nir", "se.personnummer", "dk.cpr",
-    "fi.hetu", "no.fodselsnummer", "nl.bsn", "be.nn", "ch.ssn", "cn.ric", "in_.aadhaar", "tr.tckimlik",
-    "za.idnr", "mx.curp", "cl.rut", "hr.oib", "ee.ik", "lt.asmens", "ro.cnp", "bg.egn", "cz.rc", "gr.amka",
-    "il.idnr", "kr.rrn", "tw.ubn", "pt.cc", "lv.pvn", "ua.rntrc", "ar.dni",
-)  # fmt: skip
-_TAX = (
-    "us.ein", "us.itin", "de.idnr", "de.stnr", "br.cnpj", "br.cpf", "fr.siren", "fr.siret", "fr.nif",
-    "gb.utr", "es.nif", "es.cif", "it.iva", "it.codicefiscale", "pl.nip", "pl.regon", "pt.nif", "in_.pan",
-    "in_.gstin", "au.abn", "au.acn", "au.tfn", "ca.bn", "ca.sin", "mx.rfc", "ar.cuit", "cl.rut", "co.nit",
-    "ru.inn", "nl.bsn", "be.vat", "ch.uid", "nz.ird", "za.tin", "no.orgnr", "se.orgnr", "dk.cvr", "at.tin",
-    "gb.vat", "ie.pps", "tr.vkn", "jp.cn",
-)  # fmt: skip
 
 _BIC = re.compile(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
 _HASH = re.compile(
@@ -206,37 +191,37 @@ CODES: Mapping[str, Check] = MappingProxyType(
         "cusip": _stdnum("cusip", length=(9, 9)),
         "figi": _stdnum("figi", length=(12, 12)),
         "lei": _stdnum("lei", length=(20, 20)),
-        "vat": _stdnum("eu.vat", "ch.vat", "no.mva", "vatin", first=r"[A-Z]{2,3}.{6,17}", length=(8, 20)),
-        "tax_id": _stdnum(*_TAX, first=r"(?=(?:\D*\d){7})[A-Z0-9 ./-]{8,20}"),
-        "national_id": _stdnum(*_NATIONAL, first=r"(?=(?:\D*\d){7})[A-Z0-9 ./+-]{8,22}"),
-        "ssn": _pattern(r"(?!000|666|9)(?:\d{3}([- ])\d{2}\1(?!0000)\d{4}|\d{9})|[X*]{3}-?[X*]{2}-?\d{4}"),
+        "vat": lambda text: text[:2].lower() in _vat_countries() and _VAT(text),
+        "tax_id": _national(TAX, r"(?=(?:\D*\d){7})[A-Z0-9 ./-]{8,20}"),
+        "national_id": _national(NATIONAL, r"(?=(?:\D*\d){7})[A-Z0-9 ./+-]{8,22}"),
+        "ssn": whole(r"(?!000|666|9)(?:\d{3}([- ])\d{2}\1(?!0000)\d{4}|\d{9})|[X*]{3}-?[X*]{2}-?\d{4}"),
         "npi": _npi,
-        "passport": _pattern(r"(?=(?:.*\d){5})[A-Z0-9]{7,9}|[A-Z]{1,2}[ -]?\d{6,8}"),
-        "license_plate": _pattern(_PLATE),
+        "passport": whole(r"(?=(?:.*\d){5})[A-Z0-9]{7,9}|[A-Z]{1,2}[ -]?\d{6,8}"),
+        "license_plate": whole(_PLATE),
         "isbn": _isbn,
         "issn": _issn,
         "gtin": _gtin,
-        "asin": _pattern(r"B0[A-Z0-9]{8}"),
+        "asin": whole(r"B0[A-Z0-9]{8}"),
         "imei": _imei,
         "vin": _vin,
         "vin_digit": vin_digit,
-        "doi": _pattern(r"(?:doi: ?|(?:https?://)?(?:dx\.)?doi\.org/)?10\.\d{4,9}/\S+"),
+        "doi": whole(r"(?:doi: ?|(?:https?://)?(?:dx\.)?doi\.org/)?10\.\d{4,9}/\S+"),
         "orcid": _stdnum("isni", first=r"(?:https?://orcid\.org/)?\d{4}-\d{4}-\d{4}-\d{3}[\dX]"),
         "casrn": _stdnum("casrn", first=r"\d{2,7}-\d\d-\d"),
         "uuid": lambda text: len(text) <= 45 and _UUID.fullmatch(text) is not None,
         "hash": lambda text: _HASH.fullmatch(text) is not None,
         "password_hash": lambda text: _PASSWORD.fullmatch(text) is not None,
         "crypto_address": _crypto,
-        "flight_number": _pattern(r"(?!\d\d)[A-Z0-9]{2}[A-Z]?[ -]?\d{1,4}[A-Z]?"),
-        "iata": _pattern(r"[A-Z]{2,4}", 0),
-        "ticker": _pattern(
+        "flight_number": whole(r"(?!\d\d)[A-Z0-9]{2}[A-Z]?[ -]?\d{1,4}[A-Z]?"),
+        "iata": whole(r"[A-Z]{2,4}", 0),
+        "ticker": whole(
             r"(?:[$^]|[A-Z]{2,6}:)?[A-Z]{1,5}\d?(?:[.-][A-Z]{1,3})?(?:=X)?|\d{4,6}\.[A-Z]{1,2}", 0
         ),
-        "tracking_number": _pattern(_TRACKING),
-        "order_number": _pattern(_ORDER),
-        "cvv": _pattern(r"\d{3,4}"),
-        "product_code": _pattern(r"(?=.*\d)[A-Z0-9][A-Z0-9 ._/#+-]{2,29}"),
-        "occupation_code": _pattern(r"(?:.{0,80}\D)?\d\d-\d{4}(?:\.\d\d)?(?:\D.{0,120})?"),
+        "tracking_number": whole(_TRACKING),
+        "order_number": whole(_ORDER),
+        "cvv": whole(r"\d{3,4}"),
+        "product_code": whole(r"(?=.*\d)[A-Z0-9][A-Z0-9 ._/#+-]{2,29}"),
+        "occupation_code": whole(r"(?:.{0,80}\D)?\d\d-\d{4}(?:\.\d\d)?(?:\D.{0,120})?"),
     }
 )
 """Name → check."""

@@ -7,25 +7,25 @@ import binascii
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
+from aegir_dspy.verifier.patterns import Check, whole
+
 __all__ = ["NETWORK"]
-
-Check = Callable[[str], bool]
-
-
-def _pattern(regex: str, flags: int = re.IGNORECASE) -> Check:
-    match = re.compile(regex, flags).fullmatch
-    return lambda text: match(text) is not None
 
 
 # An address with a port: 10.0.0.1:80, [::1]:80.
 _PORT = re.compile(r"((?:\d{1,3}\.){3}\d{1,3}|\[[0-9a-fA-F:.]{2,45}\]):\d{1,5}")
 
 
+_IP_SIGNS = re.compile(r"[\da-fA-F:./\[\]]+")
+
+
 def _ip(text: str) -> bool:
     if len(text) > 64 or not ("." in text or ":" in text):
+        return False
+    if "%" not in text and not _IP_SIGNS.fullmatch(text):  # behind that stands the name of an interface
         return False
     try:
         ipaddress.ip_interface(_PORT.sub(r"\1", text).strip("[]"))
@@ -47,9 +47,12 @@ def _email(text: str) -> bool:
 
 
 def _domain(text: str) -> bool:
+    name = text.rstrip(".")
+    if name.isascii() and not name[-1:].isalpha():
+        return False
     import validators
 
-    return validators.domain(text.rstrip("."), rfc_2782=True) is True
+    return validators.domain(name, rfc_2782=True) is True
 
 
 _HOST = r"(?:[a-z0-9\u00a1-\uffff_](?:[a-z0-9\u00a1-\uffff_-]{0,61}[a-z0-9\u00a1-\uffff])?)"
@@ -168,7 +171,7 @@ def _timezone(text: str) -> bool:
 NETWORK: Mapping[str, Check] = MappingProxyType(
     {
         "ip": _ip,
-        "mac": _pattern(r"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}|[0-9a-f]{12}"),
+        "mac": whole(r"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}|[0-9a-f]{12}"),
         "hostname": _hostname,
         "url": _url,
         "image_url": lambda text: _IMAGE.fullmatch(text) is not None,
@@ -176,19 +179,19 @@ NETWORK: Mapping[str, Check] = MappingProxyType(
         "json": _json,
         "base64": _base64,
         "port": _port,
-        "file_name": _pattern(rf"[^\\/\n:*?\"<>|]{{1,200}}{_EXTENSION}"),
+        "file_name": whole(rf"[^\\/\n:*?\"<>|]{{1,200}}{_EXTENSION}"),
         "file_path": lambda text: _FILE_PATH.fullmatch(text) is not None,
-        "file_size": _pattern(_SIZE),
-        "mime": _pattern(_MIME),
-        "semver": _pattern(_SEMVER),
-        "user_agent": _pattern(_AGENT),
-        "http_status": _pattern(r"[1-5]\d\d(?: [a-z][a-z '-]{1,40})?"),
-        "http_method": _pattern(_METHOD),
-        "log_level": _pattern(_LEVEL),
-        "operating_system": _pattern(_OS),
-        "username": _pattern(r"@?(?=.*[a-z])[a-z0-9][a-z0-9._-]{1,38}"),
+        "file_size": whole(_SIZE),
+        "mime": whole(_MIME),
+        "semver": whole(_SEMVER),
+        "user_agent": whole(_AGENT),
+        "http_status": whole(r"[1-5]\d\d(?: [a-z][a-z '-]{1,40})?"),
+        "http_method": whole(_METHOD),
+        "log_level": whole(_LEVEL),
+        "operating_system": whole(_OS),
+        "username": whole(r"@?(?=.*[a-z])[a-z0-9][a-z0-9._-]{1,38}"),
         "timezone": _timezone,
-        "epoch": _pattern(r"1[0-9]{9}(?:\d{3}|\d{6}|\d{9})?(?:\.\d{1,9})?"),
+        "epoch": whole(r"1[0-9]{9}(?:\d{3}|\d{6}|\d{9})?(?:\.\d{1,9})?"),
     }
 )
 """Name → check."""

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 from aegir_dspy.verifier.lexicons import folded, lexicon
+from aegir_dspy.verifier.patterns import Check, whole
 
 __all__ = ["NUMBERS", "number"]
-
-Check = Callable[[str], bool]
-
-
-def _pattern(regex: str, flags: int = re.IGNORECASE) -> Check:
-    match = re.compile(regex, flags).fullmatch
-    return lambda text: match(text) is not None
 
 
 _NUMBER = r"\d{1,3}(?:[, '.\u00a0\u202f]\d{3})+(?:[.,]\d{1,6})?|\d{1,30}(?:[.,]\d{1,20})?|[.,]\d{1,20}"
 _SIGNED = re.compile(rf"([+\-−]?)({_NUMBER}|\d{{1,20}}\.)(e[+-]?\d{{1,3}})?", re.IGNORECASE)
 
 
+@lru_cache(maxsize=1 << 12)
 def number(text: str) -> float | None:
     """The number a text stands for, or None: ``1,234.5``, ``1.234,5``, ``-3e5``, ``.5``.
 
@@ -69,9 +65,13 @@ _RANGE = re.compile(
 _DOLLARS = re.compile(r"[$€£¥₹₺]{1,5}(?: ?[-–/] ?[$€£¥₹₺]{1,5})?")
 
 
+_FREE = frozenset({"free", "kostenlos", "gratis", "gratuit"})
+_DIGIT = re.compile(r"\d")
+
+
 def _price(text: str) -> bool:
-    if len(text) > 48 or not any(c.isdecimal() for c in text):
-        return folded(text) in {"free", "kostenlos", "gratis", "gratuit"}
+    if len(text) > 48 or not _DIGIT.search(text):
+        return folded(text) in _FREE
     return (_PRICED.fullmatch(text) is not None and number(text) is not None) or _money(text)
 
 
@@ -91,7 +91,7 @@ def _price_range(text: str) -> bool:
     if _DOLLARS.fullmatch(text) or _RANGE.fullmatch(text):
         return True
     words = folded(text).split()
-    return 0 < len(words) <= 3 and all(word in lexicon("price_levels") for word in words)
+    return 0 < len(words) <= 3 and lexicon("price_levels").issuperset(words)
 
 
 _MEASURE = re.compile(
@@ -176,12 +176,10 @@ _STARS = re.compile(
 NUMBERS: Mapping[str, Check] = MappingProxyType(
     {
         "number": lambda text: number(text) is not None,
-        "integer": _pattern(r"[+-]?\d{1,3}(?:[, '.]\d{3}){1,6}|[+-]?\d{1,18}(?:\.0{1,2})?"),
-        "count": _pattern(r"\d{1,3}(?:[, '.]\d{3}){1,6}|\d{1,12}(?:\.0{1,2})?(?: ?[^\W\d_]{1,12}\.?)?"),
+        "integer": whole(r"[+-]?\d{1,3}(?:[, '.]\d{3}){1,6}|[+-]?\d{1,18}(?:\.0{1,2})?"),
+        "count": whole(r"\d{1,3}(?:[, '.]\d{3}){1,6}|\d{1,12}(?:\.0{1,2})?(?: ?[^\W\d_]{1,12}\.?)?"),
         "decimal": lambda text: ("." in text or "," in text) and number(text) is not None,
-        "percentage": _pattern(
-            rf"[<>~]? ?[-+]?(?:{_NUMBER}) ?(?:%|percent|prozent|pct)|[01](?:\.\d{{1,10}})?"
-        ),
+        "percentage": whole(rf"[<>~]? ?[-+]?(?:{_NUMBER}) ?(?:%|percent|prozent|pct)|[01](?:\.\d{{1,10}})?"),
         "price": _price,
         "money": _money,
         "price_range": _price_range,
@@ -189,9 +187,7 @@ NUMBERS: Mapping[str, Check] = MappingProxyType(
         "mass": _measured("mass_units"),
         "distance": _measured("length_units"),
         "energy": _measured("energy_units"),
-        "temperature": _pattern(
-            rf"[-+−]?(?:{_NUMBER}) ?(?:°|º|deg(?:rees)?)? ?(?:[CFK]|celsius|fahrenheit)?"
-        ),
+        "temperature": whole(rf"[-+−]?(?:{_NUMBER}) ?(?:°|º|deg(?:rees)?)? ?(?:[CFK]|celsius|fahrenheit)?"),
         "unit": _unit,
         "unit_code": lambda text: _UNIT_CODE.fullmatch(text) is not None or _unit(text),
         "latitude": _latitude,
@@ -200,8 +196,8 @@ NUMBERS: Mapping[str, Check] = MappingProxyType(
         "rating": lambda text: (
             len(text) <= 24 and (text.lower() in lexicon("age_ratings") or bool(_STARS.fullmatch(text)))
         ),
-        "age": _pattern(r"(?:1[0-2]\d|[1-9]?\d)(?:\.0)?(?: ?(?:y(?:ears?|rs?|o)?(?: old)?|jahre|ans|años))?"),
-        "dimensions": _pattern(rf"(?:{_NUMBER}) ?[^\W\d_]{{0,4}} ?[x×*] ?(?:{_NUMBER}).{{0,30}}"),
+        "age": whole(r"(?:1[0-2]\d|[1-9]?\d)(?:\.0)?(?: ?(?:y(?:ears?|rs?|o)?(?: old)?|jahre|ans|años))?"),
+        "dimensions": whole(rf"(?:{_NUMBER}) ?[^\W\d_]{{0,4}} ?[x×*] ?(?:{_NUMBER}).{{0,30}}"),
     }
 )
 """Name → check."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from types import MappingProxyType
 
 from aegir_dspy.verifier.lexicons import folded, lexicon
+from aegir_dspy.verifier.patterns import Check, found
 
 __all__ = ["TIMES"]
-
-Check = Callable[[str], bool]
 
 _NUMERIC = re.compile(r"(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})\.?")
 _PLAIN = re.compile(r"(?:1[89]|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
@@ -29,7 +28,7 @@ _ZONE = r"(?: ?(?:Z|UTC|GMT|[A-Z]{2,4}T|\(?(?:UTC|GMT)?[+-]\d{1,2}(?::?\d{2})?(?
 _TIME = re.compile(rf"T?(?:{_CLOCK}){_ZONE}", re.IGNORECASE)
 _SPLIT_TIME = re.compile(rf"(.{{6,40}}?)(?:[T :]|, | at | - | um )((?:{_CLOCK}){_ZONE})", re.IGNORECASE)
 _ISO_DATE = re.compile(r"[12]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
-_WORD = re.compile(r"[^\W\d_]+")
+_WORD, _DIGIT = re.compile(r"[^\W\d_]+"), re.compile(r"\d")
 
 
 def _real(year: int, month: int, day: int) -> bool:
@@ -120,18 +119,17 @@ def _duration(text: str) -> bool:
 
 
 _HOURS = re.compile(rf"(?:{_CLOCK}|\d{{1,2}}) ?(?:-|–|—|to|bis|a|à|:) ?(?:{_CLOCK}|\d{{1,2}})", re.IGNORECASE)
-_CLOSED = re.compile(
+_closed = found(
     r"\b(?:closed|open|24/7|24 ?hours?|24h|geschlossen|ferm[ée]|cerrado|chiuso|geöffnet"
-    r"|ouvert|by appointment)\b",
-    re.IGNORECASE,
+    r"|ouvert|by appointment)\b"
 )
 
 
 def _opening_hours(text: str) -> bool:
     """A day with a range of times, ``24/7``, or days alone with the word closed."""
-    if _HOURS.search(text):
+    if _DIGIT.search(text) and _HOURS.search(text):
         return _has_day(text) or _HOURS.fullmatch(text) is not None or len(_HOURS.findall(text)) > 1
-    return _CLOSED.search(text) is not None and (_has_day(text) or len(text) <= 24)
+    return _closed(text) and (_has_day(text) or len(text) <= 24)
 
 
 def _has_day(text: str) -> bool:
@@ -139,11 +137,10 @@ def _has_day(text: str) -> bool:
     return any(len(word) > 1 and word in days for word in folded(text).split()[:40])
 
 
-_WORKING = re.compile(
+_working = found(
     r"(?:\d{1,2}(?:[.,]\d{1,2})?(?: ?[-–/] ?\d{1,2})?\+? ?(?:h(?:ours?|rs?|\b)|stunden|std"
     r"|heures|uur)|\b(?:full|part|flex|flexible)[ -]?(?:time|hours?)|shifts?\b|\bvollzeit"
-    r"|teilzeit|weekends?\b|per week|a week|weekly|monday|\bmon\b|a\.?m\.?\b)",
-    re.IGNORECASE,
+    r"|teilzeit|weekends?\b|per week|a week|weekly|monday|\bmon\b|a\.?m\.?\b)"
 )
 _YEAR = re.compile(
     r"(?:1[0-9]|20)\d\d(?: ?[-–/] ?(?:(?:1[5-9]|20)?\d\d)?)?|[1-9]\d{0,3} ?(?:BCE?|AD|CE)"
@@ -163,10 +160,15 @@ def _month(text: str) -> bool:
 
 def _day_of_week(text: str) -> bool:
     """One day or several, as words or as schema.org's IRIs."""
-    bare = re.sub(r"https?://(?:www\.)?(?:schema\.org/|purl\.org/goodrelations/v1#)", " ", text)
-    bare = re.sub(r"\(.*?\)", " ", bare)
-    words = [word for word in folded(bare).split() if word not in {"and", "to", "bis", "und", "closed"}]
-    return bool(words) and all(word in lexicon("days") for word in words)
+    bare = _DAY_IRI.sub(" ", text) if "/" in text else text
+    bare = _BRACKETS.sub(" ", bare) if "(" in bare else bare
+    words = [word for word in folded(bare).split() if word not in _BETWEEN_DAYS]
+    return bool(words) and lexicon("days").issuperset(words)
+
+
+_DAY_IRI = re.compile(r"https?://(?:www\.)?(?:schema\.org/|purl\.org/goodrelations/v1#)")
+_BRACKETS = re.compile(r"\(.*?\)")
+_BETWEEN_DAYS = frozenset({"and", "to", "bis", "und", "closed"})
 
 
 TIMES: Mapping[str, Check] = MappingProxyType(
@@ -178,7 +180,7 @@ TIMES: Mapping[str, Check] = MappingProxyType(
         "duration": _duration,
         "iso_duration": lambda text: len(text) < 40 and _ISO_DURATION.fullmatch(text) is not None,
         "opening_hours": _opening_hours,
-        "work_hours": lambda text: _WORKING.search(text) is not None,
+        "work_hours": _working,
         "year": lambda text: _YEAR.fullmatch(text) is not None,
         "month": _month,
         "day_of_week": _day_of_week,

@@ -3,66 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
 from aegir_dspy.verifier.lexicons import folded, lexicon
+from aegir_dspy.verifier.patterns import Check, found, whole
+from aegir_dspy.verifier.word_lists import IRI, LISTED, MEMBERS, listed, members
 
 __all__ = ["WORDS"]
 
-Check = Callable[[str], bool]
+
+def _listed(name: str) -> Check:
+    return lambda text: name in listed(text)
 
 
-def _pattern(regex: str, flags: int = re.IGNORECASE) -> Check:
-    match = re.compile(regex, flags).fullmatch
-    return lambda text: match(text) is not None
-
-
-_IRI = re.compile(r"https?://(?:www\.)?[^\s;,]{1,80}?[/#]([A-Za-z0-9_.%-]{1,60})(?=$|[\s;,])")
-_PARTS = re.compile(r"[;,/|+&\n]| and | und | et | y ")
-
-
-def _listed(*lists: str, most: int = 24, spaced: bool = False) -> Check:
-    """Whether the text, or every one of its parts, is a word of the lists; `spaced`: parts are words."""
-
-    def check(text: str) -> bool:
-        plain = folded(text)
-        if not plain or plain.replace(" ", "").isdecimal():
-            return False
-        if any(plain in lexicon(name) for name in lists):
-            return True
-        parts = plain.split() if spaced else [folded(p) for p in _PARTS.split(text) if p.strip()]
-        return 0 < len(parts) <= most and all(any(p in lexicon(n) for n in lists) for p in parts)
-
-    return check
-
-
-def _members(name: str, *, prefix: str = "", suffix: str = "") -> Check:
-    """Whether the text, a list of them or IRIs that end so, are members of the enumeration `name`.
-
-    Letters alone are compared: ``Pay-Pal`` is ``paypal``; `prefix` and `suffix` may be there or not.
-    """
-
-    def check(text: str) -> bool:
-        parts, known = _member_parts(text), lexicon(name)
-        return bool(parts) and all(
-            part in known or part.removeprefix(prefix).removesuffix(suffix) in known for part in parts
-        )
-
-    return check
-
-
-@lru_cache(maxsize=1 << 12)
-def _member_parts(text: str) -> tuple[str, ...]:
-    bare = _IRI.sub(r"\1;", text) if "://" in text else text
-    parts = (re.sub(r"[\W_]+", "", part) for part in re.split(r"[;,|/\n]", bare.casefold()))
-    return tuple(part for part in parts if part)
+def _member(name: str) -> Check:
+    return lambda text: name in members(text)
 
 
 def _gender(text: str) -> bool:
-    words = folded(_IRI.sub(r"\1", text)).split()
-    return 0 < len(words) <= 5 and all(word in lexicon("genders") for word in words)
+    words = folded(IRI.sub(r"\1", text) if "://" in text else text).split()
+    return 0 < len(words) <= 5 and lexicon("genders").issuperset(words)
 
 
 def _postal_code(text: str) -> bool:
@@ -79,21 +41,20 @@ _POSTAL = re.compile(
 )
 
 
-_STREET_WORD = re.compile(
+_street_word = found(
     r"\b(?:str(?:eet|asse|aße|\.)?|st|ave(?:nue)?|r(?:oa)?d|blvd|boulevard|dr(?:ive)?|lane"
     r"|ln|way|court|ct|pl(?:ace|atz)?|sq(?:uare)?|highway|hwy|pkwy|parkway|terrace|close"
     r"|crescent|rue|via|viale|calle|avenida|av|rua|weg|allee|gasse|ul|ulica|piazza|plaza"
     r"|plac|suite|ste|unit|floor|box|sokak|cad|mah|straat|laan|route|km|centre|center|mall"
     r"|building|bldg|no|chemin|carrera|quai|ring)\b|(?:str(?:asse|aße|\.)|weg|gasse|platz"
-    r"|straat|laan|gatan|vej|allee)\b",
-    re.IGNORECASE,
+    r"|straat|laan|gatan|vej|allee)\b"
 )
 
 
 def _street(text: str) -> bool:
     """A street word or a house number beside letters."""
     digits, letters = any(c.isdecimal() for c in text), sum(c.isalpha() for c in text)
-    return letters >= 3 and (digits or _STREET_WORD.search(text) is not None) and len(text) >= 5
+    return letters >= 3 and (digits or _street_word(text)) and len(text) >= 5
 
 
 def _address(text: str) -> bool:
@@ -192,73 +153,44 @@ def _color(text: str) -> bool:
     if _COLOR_CODE.fullmatch(text):
         return True
     words = folded(text).split()
-    known = sum(word in lexicon("colors") for word in words)
-    return 0 < len(words) <= 4 and known >= max(1, len(words) - 1)
+    if not 0 < len(words) <= 4:
+        return False
+    colors = lexicon("colors")
+    return sum(word in colors for word in words) >= max(1, len(words) - 1)
 
 
-_EDUCATION = re.compile(
+_education = found(
     r"\b(?:degree|bachelor|master|ph\.?d|doctora|diploma|high ?school|ged|associate"
     r"|certificat|college|university|abitur|abschluss|ausbildung|studium|fachhochschul"
     r"|hochschul|hauptschul|realschul|licen[cs]|undergraduate|postgraduate|graduate|mba"
     r"|bsc|msc|b\.?tech|education|secondary|vocational|qualification|baccalaur|bac ?\+"
-    r"|matric|meister|apprentice|credential|school|none|schul)",
-    re.IGNORECASE,
+    r"|matric|meister|apprentice|credential|school|none|schul)"
 )
-_EXPERIENCE = re.compile(
+_experience = found(
     r"\b(?:experience|years?|yrs?|months?|entry|senior|junior|mid|fresher|jahre?n?"
     r"|erfahrung|expérience|level|experienced|lead|professional|graduate|no experience"
-    r"|required)\b|\d\s*\+",
-    re.IGNORECASE,
+    r"|required)\b|\d\s*\+"
 )
-
-_CURRENCY = _listed("currencies", "currency_codes", spaced=True)
 
 WORDS: Mapping[str, Check] = MappingProxyType(
     {
-        "country": _listed("countries", "country_codes"),
-        "country_code": _listed("country_codes", spaced=True),
-        "region": _listed("subdivisions"),
-        "nationality": _listed("nationalities", "countries", "country_codes"),
-        "language": _listed("languages", "language_codes", spaced=False),
-        "language_code": _listed("language_codes", spaced=True),
-        "currency": lambda text: text in lexicon("currency_symbols") or _CURRENCY(text),
-        "currency_code": _listed("currency_codes", spaced=True),
-        "locale": _pattern(
+        **{name: _listed(name) for name in LISTED},
+        "locale": whole(
             r"[a-z]{2,3}[-_](?:[A-Z][a-z]{3}(?:[-_][A-Z]{2})?|[A-Z]{2}|\d{3})(?:\.[\w-]{3,10})?"
             r"|[a-z]{2}|C\.UTF-8"
         ),
         "postal_code": _postal_code,
-        "department_code": _pattern(r"(?:\d[\dab]|9[78]\d|[A-Z]{1,4}-?\d{2,4}|\d{3,4})"),
-        "phone_country_code": _pattern(r"\(?(?:\+|00)?[1-9]\d{0,2}(?:-\d{3})?\)?"),
+        "department_code": whole(r"(?:\d[\dab]|9[78]\d|[A-Z]{1,4}-?\d{2,4}|\d{3,4})"),
+        "phone_country_code": whole(r"\(?(?:\+|00)?[1-9]\d{0,2}(?:-\d{3})?\)?"),
         "phone": _phone,
         "formatted_phone": _formatted_phone,
         "street": _street,
         "address": _address,
         "gender": _gender,
-        "marital_status": _members("marital_statuses"),
-        "boolean": _members("booleans"),
         "color": _color,
-        "status_word": _members("statuses"),
-        "item_availability": _members("availabilities"),
-        "item_condition": _members(
-            "conditions",
-            suffix="condition",
-        ),
-        "event_status": _members(
-            "event_statuses",
-            prefix="event",
-        ),
-        "attendance_mode": _members(
-            "attendance_modes",
-        ),
-        "delivery_method": _members(
-            "deliveries",
-        ),
-        "book_format": _members("book_formats", suffix="format"),
-        "restricted_diet": _members("diets", suffix="diet"),
-        "payment_method": _members("payments"),
-        "education": lambda text: _EDUCATION.search(text) is not None,
-        "experience": lambda text: _EXPERIENCE.search(text) is not None,
+        **{name: _member(name) for name in MEMBERS},
+        "education": _education,
+        "experience": _experience,
         "person_name_like": _person,
         "full_name": _full_name,
         "short_text": _words(1, 12),

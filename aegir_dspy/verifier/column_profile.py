@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 from aegir_dspy.tables.infer import cell_type, is_null
 from aegir_dspy.verifier.checks_numbers import number
-from aegir_dspy.verifier.validators import LONGEST, passes
+from aegir_dspy.verifier.validators import LONGEST, VALIDATORS, passes, passing, unknown
 
 __all__ = ["FEATURES", "MOST", "ColumnProfile", "profile"]
 
@@ -40,7 +40,6 @@ class ColumnProfile:
     weights: tuple[float, ...]
     numbers: tuple[float, ...]
     shape: tuple[float, ...]
-    _shares: dict[str, float] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def unique(self) -> bool:
@@ -49,10 +48,19 @@ class ColumnProfile:
 
     def share(self, validator: str) -> float:
         """The share of the cells that are not null which pass the validator; 0 of an empty column."""
-        if validator not in self._shares:
-            passed = [w for v, w in zip(self.sample, self.weights, strict=True) if passes(validator, v)]
-            self._shares[validator] = round(math.fsum(passed), 9)
-        return self._shares[validator]
+        found = self.shares.get(validator)
+        if found is None and validator not in VALIDATORS:
+            raise unknown(validator)
+        return found or 0.0
+
+    @cached_property
+    def shares(self) -> Mapping[str, float]:
+        """Validator → share of the cells that pass it; validators that none passes are absent."""
+        passed: dict[str, list[float]] = {}
+        for value, weight in zip(self.sample, self.weights, strict=True):
+            for name in passing(value):
+                passed.setdefault(name, []).append(weight)
+        return {name: round(math.fsum(weights), 9) for name, weights in passed.items()}
 
     def failing(self, validator: str, most: int = 3) -> tuple[str, ...]:
         """The first sampled cells that do not pass."""

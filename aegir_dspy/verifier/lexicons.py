@@ -23,11 +23,14 @@ _SPLIT = re.compile(r"[\W_]+")
 @lru_cache(maxsize=1 << 14)
 def folded(text: str) -> str:
     """Lower case without accents, punctuation as single spaces: ``Côte d'Ivoire`` → ``cote d ivoire``."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(c for c in plain if not unicodedata.combining(c)).translate(_LETTERS)
+    plain = text.casefold()
+    if not plain.isascii():
+        plain = unicodedata.normalize("NFKD", plain)
+        plain = "".join(c for c in plain if not unicodedata.combining(c)).translate(_LETTERS)
     return _SPLIT.sub(" ", plain).strip()
 
 
+@cache
 def lexicon(name: str) -> frozenset[str]:
     """The folded words of the list `name`: of `_LISTS`, or as they stand in ``assets/words.json``."""
     return _LISTS[name]() if name in _LISTS else _by_hand()[name]

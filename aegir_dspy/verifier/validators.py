@@ -15,13 +15,26 @@ from typing import Literal
 
 from aegir_dspy.errors import InputError
 from aegir_dspy.tables.infer import is_null
-from aegir_dspy.verifier.checks_codes import CODES, Check
+from aegir_dspy.verifier.checks_codes import CODES
 from aegir_dspy.verifier.checks_network import NETWORK
 from aegir_dspy.verifier.checks_numbers import NUMBERS
 from aegir_dspy.verifier.checks_time import TIMES
 from aegir_dspy.verifier.checks_words import WORDS
+from aegir_dspy.verifier.forms import Sieve
+from aegir_dspy.verifier.patterns import Check
+from aegir_dspy.verifier.word_lists import LISTED, MEMBERS, listed, members
 
-__all__ = ["LONGEST", "VALIDATORS", "EvidenceKind", "kind_of", "packages", "passes", "validate"]
+__all__ = [
+    "LONGEST",
+    "VALIDATORS",
+    "EvidenceKind",
+    "kind_of",
+    "packages",
+    "passes",
+    "passing",
+    "unknown",
+    "validate",
+]
 
 LONGEST = 256
 """Characters of a cell that are looked at; what stands behind does not count."""
@@ -62,15 +75,43 @@ def validate(name: str, value: str) -> bool | None:
     return None if is_null(value) else passes(name, value[:LONGEST].strip())
 
 
-@lru_cache(maxsize=1 << 16)
 def passes(name: str, value: str) -> bool:
     """`validate` of a text that is no null, has no spaces around it and at most `LONGEST` characters."""
-    check = VALIDATORS.get(name)
-    if check is None:
-        raise InputError(
-            f"expected a validator, found {name!r}; see VALIDATORS for the {len(VALIDATORS)} names"
-        )
-    return check(value)
+    if name not in VALIDATORS:
+        raise unknown(name)
+    return name in passing(value)
+
+
+def unknown(name: str) -> InputError:
+    """The error that there is no such validator."""
+    return InputError(f"expected a validator, found {name!r}; see VALIDATORS for the {len(VALIDATORS)} names")
+
+
+@lru_cache(maxsize=1 << 15)
+def passing(value: str) -> frozenset[str]:
+    """The validators that such a text passes: of all, those are asked whose form it has."""
+    if not value:
+        return frozenset(name for name, check in VALIDATORS.items() if check(value))
+    may_pass = _SIEVE.may_pass(value)
+    passed = [name for name, check in _asked(may_pass) if check(value)]
+    return frozenset(passed).union(*(found(value) for some, found in _TOGETHER if may_pass & some))
+
+
+@lru_cache(maxsize=1 << 13)
+def _asked(may_pass: int) -> tuple[tuple[str, Check], ...]:
+    """The checks of those validators that are asked one by one."""
+    return tuple(
+        (name, check)
+        for i, (name, check) in enumerate(VALIDATORS.items())
+        if may_pass >> i & 1 and name not in LISTED and name not in MEMBERS
+    )
+
+
+_SIEVE = Sieve(tuple(VALIDATORS))
+_TOGETHER = (
+    (_SIEVE.bits(LISTED), listed),
+    (_SIEVE.bits(MEMBERS), members),
+)
 
 
 def packages() -> dict[str, str]:
