@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from operator import mul
+from string import ascii_lowercase, ascii_uppercase, digits
 
 from aegir_dspy.tables.infer import cell_type, is_null
 from aegir_dspy.verifier.checks_numbers import number
@@ -72,8 +74,7 @@ def profile(values: tuple[str, ...]) -> ColumnProfile:
     """The profile of a column's cells; kept for the columns seen last."""
     counts: dict[str, int] = {}
     for value in values:
-        if not is_null(value):
-            text = value[:LONGEST].strip()
+        if not is_null(value) and (text := value[:LONGEST].strip()):
             counts[text] = counts.get(text, 0) + 1
     sample = _spread(list(counts), MOST)
     total = sum(counts[text] for text in sample)
@@ -97,6 +98,7 @@ _FUNCTION = re.compile(
     r"|de|et|el|los|y|en)\b",
     re.IGNORECASE,
 )
+_FUNCTION_LOWER = re.compile(_FUNCTION.pattern)
 _TAGS = re.compile(r"<[a-z/!][^<>]{0,80}>|&[a-z#0-9]{2,8};", re.IGNORECASE)
 _ENDS = re.compile(r"[.!?…][\"'”’)]?(?:\s|$)")
 
@@ -115,7 +117,9 @@ def _shape(sample: Sequence[str], weights: Sequence[float], numbers: Sequence[fl
     if not sample:
         return (0.0,) * len(FEATURES)
     rows = [_cell(text) for text in sample]
-    means = [math.fsum(w * r[i] for w, r in zip(weights, rows, strict=True)) for i in range(len(rows[0]))]
+    means = [
+        math.fsum(map(mul, weights, column)) if any(column) else 0.0 for column in zip(*rows, strict=True)
+    ]
     lengths = [row[0] for row in rows]
     words = [row[1] for row in rows]
     sizes = [math.log10(1 + abs(n)) / 6 for n in numbers]
@@ -130,7 +134,7 @@ def _shape(sample: Sequence[str], weights: Sequence[float], numbers: Sequence[fl
         "same_length": max(Counter(map(len, sample)).values()) / n,
     }
     by_name = dict(zip(_CELL, means, strict=True)) | column
-    return tuple(round(by_name[name], 6) for name in FEATURES)
+    return tuple([round(by_name[name], 6) for name in FEATURES])
 
 
 def _spread_of(values: Sequence[float]) -> float:
@@ -148,46 +152,46 @@ _CELL = (
 )  # fmt: skip
 
 
+_SIGNS = (".", ",", "-–", "/\\", ":", "_", "@", "()[]", "'\"’“”", "$€£¥₹", "%", "+", "|>»;", "?!")
+_GROUP = {sign: i for i, signs in enumerate(_SIGNS) for sign in signs}
+_KINDS = str.maketrans(
+    {
+        **dict.fromkeys(digits, "9"),
+        **dict.fromkeys(ascii_lowercase, "a"),
+        **dict.fromkeys(ascii_uppercase, "A"),
+    }
+)
+
+
 @lru_cache(maxsize=1 << 15)
 def _cell(text: str) -> tuple[float, ...]:
     """The features of one cell, in the order of `_CELL`."""
     n, words, kind = len(text), text.split(), cell_type(text)
-    digits, letters = sum(c.isdecimal() for c in text), sum(c.isalpha() for c in text)
-    upper = sum(c.isupper() for c in text)
+    plain = _kinds(text)
+    figures, letters = plain.count("9"), plain.count("A") + plain.count("a")
+    upper = plain.count("A") if text.isascii() else sum(map(str.isupper, text))
     heads = [word for word in words if word[0].isalpha()]
-    mixed = sum(any(c.isdecimal() for c in w) and any(c.isalpha() for c in w) for w in words)
-
-    def some(signs: str) -> float:
-        return min(sum(text.count(sign) for sign in signs) / 2, 1.0)
-
+    mixed = sum("9" in word and ("a" in word or "A" in word) for word in plain.split()) if figures else 0
+    signs = [0] * len(_SIGNS)
+    for sign in set(plain):
+        if sign in _GROUP:
+            signs[_GROUP[sign]] += plain.count(sign)
+    ends = signs[0] or signs[-1] or "…" in text
     return (
         math.log2(1 + n) / 8,
         math.log2(1 + len(words)) / 6,
-        digits / n,
+        figures / n,
         letters / n,
         upper / letters if letters else 0.0,
         text.count(" ") / n,
         sum(word[0].isupper() for word in heads) / len(heads) if heads else 0.0,
         float(letters > 1 and upper == letters),
         float(text[0].isupper()),
-        sum(not c.isascii() for c in text) / n,
-        some("."),
-        some(","),
-        some("-–"),
-        some("/\\"),
-        some(":"),
-        some("_"),
-        some("@"),
-        some("()[]"),
-        some("'\"’“”"),
-        some("$€£¥₹"),
-        some("%"),
-        some("+"),
-        some("|>»;"),
-        some("?!"),
-        min(len(_TAGS.findall(text)) / 2, 1.0),
-        min(len(_ENDS.findall(text)) / 3, 1.0),
-        min(len(_FUNCTION.findall(text)) / 6, 1.0),
+        0.0 if text.isascii() else sum(not c.isascii() for c in text) / n,
+        *(min(times / 2, 1.0) for times in signs),
+        min(len(_TAGS.findall(text)) / 2, 1.0) if "<" in text or "&" in text else 0.0,
+        min(len(_ENDS.findall(text)) / 3, 1.0) if ends else 0.0,
+        min(_function_words(text) / 6, 1.0) if letters else 0.0,
         float(kind == "integer"),
         float(kind in {"integer", "number"}),
         float(kind == "number"),
@@ -195,9 +199,23 @@ def _cell(text: str) -> tuple[float, ...]:
         min(letters / len(words) / 10, 1.0) if words else 0.0,
         mixed / len(words) if words else 0.0,
         float(len(words) == 1),
-        float(digits > 0),
+        float(figures > 0),
         float(text[0].isdecimal()),
         float(text[-1].isalpha()),
         float("://" in text),
         float(n >= LONGEST),
     )
+
+
+def _kinds(text: str) -> str:
+    """The text with 9 for decimal digits, A for capitals, a for other letters."""
+    if text.isascii():
+        return text.translate(_KINDS)
+    return "".join(
+        "9" if c.isdecimal() else ("A" if c.isupper() else "a") if c.isalpha() else c for c in text
+    )
+
+
+def _function_words(text: str) -> int:
+    """How many words of the text are function words."""
+    return len(_FUNCTION_LOWER.findall(text.lower()) if text.isascii() else _FUNCTION.findall(text))

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib import resources
-from itertools import groupby
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,21 @@ class Shapes:
         """Label → its place among the labels."""
         return {label: i for i, label in enumerate(self.labels)}
 
+    def scores(self, whole: Sequence[int]) -> list[float]:
+        """Of each label, the sum of its likelier form; `whole` are 1 and the features, times `SCALE`.
+
+        In floats, where all sums are whole numbers below 2**53, and so exact.
+        """
+        weights, starts = self._ready
+        totals = np.maximum.reduceat(weights @ np.array(whole, dtype=np.float64), starts)
+        return cast(list[float], (totals / (SCALE * FINE)).tolist())
+
+    @cached_property
+    def _ready(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The weights in floats, and the first form of each label."""
+        starts = [i for i, label in enumerate(self.of) if i == 0 or self.of[i - 1] != label]
+        return self.weights.astype(np.float64), np.array(starts, dtype=np.int64)
+
 
 @cache
 def load_shapes() -> Shapes:
@@ -79,10 +95,6 @@ def load_shapes() -> Shapes:
     return Shapes(features, tuple(content["labels"]), of, weights, content["background"], sha256)
 
 
-def _label(form: tuple[np.int64, int]) -> int:
-    return form[1]
-
-
 @lru_cache(maxsize=1 << 13)
 def log_ratios(values: tuple[str, ...]) -> tuple[float, ...]:
     """For each of the labels of `load_shapes`, log p(column | label) − log p(column | any of them).
@@ -93,13 +105,10 @@ def log_ratios(values: tuple[str, ...]) -> tuple[float, ...]:
     shapes, column = load_shapes(), profile(values)
     if not column.sample:
         return (0.0,) * len(shapes.labels)
-    shape = dict(zip(FEATURES, column.shape, strict=True))
-    whole = [round((shape[f] if f in shape else column.share(f)) * SCALE) for f in shapes.features]
-    sums = shapes.weights @ np.array([1, *whole], dtype=np.int64)
-    totals = [
-        max(int(s) for s, i in forms) for _, forms in groupby(zip(sums, shapes.of, strict=True), _label)
-    ]
-    scores = [total / (SCALE * FINE) for total in totals]
+    known = {**column.shares, **dict(zip(FEATURES, column.shape, strict=True))}
+    whole = [1, *(round(share * SCALE) if (share := known.get(f)) else 0 for f in shapes.features)]
+    scores = shapes.scores(whole)
     best = max(scores)
-    mixture = best + math.log(math.fsum(math.exp(s - best) for s in scores) / len(scores))
-    return tuple(max(quantised(s - mixture), _FLOOR) for s in scores)
+    mixture = best + math.log(math.fsum([math.exp(s - best) for s in scores]) / len(scores))
+    least = mixture + _FLOOR
+    return tuple([quantised(s - mixture) if s > least else _FLOOR for s in scores])

@@ -57,6 +57,7 @@ _KIN = (
     frozenset({"json", "list", "text_sentence", "long_text"}),
     frozenset({"user_agent", "mime"}),
 )
+_KIN_OF = {name: frozenset({name}).union(*(group for group in _KIN if name in group)) for name in _STRICT}
 # Types of the built-in vocabulary whose cells are cells of a broader one too.
 _NARROWER = {
     "IdentifierAT": ("isbn", "issn", "gtin", "DOI", "UUID", "orderNumber", "SurrogateKey", "trackingNumber"),
@@ -212,25 +213,52 @@ def rival(column: ColumnProfile, expected: Expectation) -> str | None:
     """The strict validator of other types that nearly all cells pass, where no expected one does."""
     if any(kind_of(n) != "shape" and column.share(n) >= 0.9 for n in expected.validators):
         return None
-    for name in _STRICT:
-        kin = {name}.union(*(group for group in _KIN if name in group))
-        if kin.isdisjoint(expected.validators) and column.share(name) >= 0.9:
-            return name
-    return None
+    passed = column.shares
+    return next(
+        (n for n in _STRICT if passed.get(n, 0.0) >= 0.9 and _KIN_OF[n].isdisjoint(expected.validators)), None
+    )
 
 
 def better(values: tuple[str, ...], vocabulary: Vocabulary, label: str) -> str | None:
     """The label of the vocabulary that the cells back best, when it is another one and well backed."""
-    value, best = _best(values, tuple((entry.label, entry.iri) for entry in vocabulary))
+    value, best = _best(values, _profiled(vocabulary))
     return best if best != label and value > 0.6 else None
 
 
+Entry = tuple[str, str | None]  # label and IRI
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Profiled:
+    """The labels of a vocabulary: those with a profile, each after its place, and those without."""
+
+    known: tuple[tuple[int, Entry], ...]
+    others: tuple[Entry, ...]
+
+
+def _profiled(vocabulary: Vocabulary) -> _Profiled:
+    found = _PROFILED.get(vocabulary.sha256)
+    if found is None:
+        index = load_shapes().index
+        entries = [(entry.label, entry.iri) for entry in vocabulary]
+        profiles = [(profile_of(*entry), entry) for entry in entries]
+        known = tuple((index[name], entry) for name, entry in profiles if name is not None)
+        found = _Profiled(known, tuple(entry for name, entry in profiles if name is None))
+        if len(_PROFILED) >= _KEPT:
+            _PROFILED.clear()
+        _PROFILED[vocabulary.sha256] = found
+    return found
+
+
+_PROFILED: dict[str, _Profiled] = {}  # by the hash of the vocabulary
+_KEPT = 16
+
+
 @lru_cache(maxsize=1 << 12)
-def _best(values: tuple[str, ...], entries: tuple[tuple[str, str | None], ...]) -> tuple[float, str]:
+def _best(values: tuple[str, ...], entries: _Profiled) -> tuple[float, str]:
     """Support and label of the best of the entries: those whose shapes fit best, and those without one."""
-    ratios, index = log_ratios(values), load_shapes().index
-    known = [(ratios[index[name]], entry) for entry in entries if (name := profile_of(*entry)) is not None]
-    tried = [entry for _, entry in sorted(known, key=lambda pair: -pair[0])[:TRIED]]
-    tried += [entry for entry in entries if profile_of(*entry) is None]
+    ratios = log_ratios(values)
+    tried = [entry for _, entry in sorted(entries.known, key=lambda one: -ratios[one[0]])[:TRIED]]
+    tried += entries.others
     scored = [(support(values, *entry).value or 0.0, entry[0]) for entry in tried]
     return max(scored, key=lambda pair: (pair[0], pair[1]), default=(0.0, ""))
