@@ -9,7 +9,7 @@ from typing import Any
 import dspy
 import torch
 
-from aegir_dspy.adapters.dspy_lm.engine import AegirAsyncEngine, AegirEngine, lm, weights_file
+from aegir_dspy.adapters.dspy_lm.engine import AegirAsyncEngine, AegirEngine, AegirLM, lm, weights_file
 from aegir_dspy.errors import CheckpointError, InputError
 from aegir_dspy.rwkv import RWKV7, Engine
 from aegir_dspy.rwkv.checkpoint import file_sha256
@@ -135,7 +135,7 @@ def _lm_of(engine: Engine, options: dict[str, Any]) -> dspy.LM:
         "backend": "torch" if isinstance(model, RWKV7) else "rwkv",
     }
     wrapped = AegirEngine("engine", source, engine)
-    return dspy.LM(wrapped.model, engine=wrapped, async_engine=AegirAsyncEngine(wrapped), **options)
+    return AegirLM(wrapped.model, engine=wrapped, async_engine=AegirAsyncEngine(wrapped), **options)
 
 
 def _given(kwargs: dict[str, Any]) -> dict[str, Any]:

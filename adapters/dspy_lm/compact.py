@@ -7,11 +7,13 @@ trained on::
     answer := value FS                      one output field
             | (name US value FS)*           several
 
-Fields of type `Literal` and `bool` are constrained while they are decoded, others are parsed.
+Fields of every type but `str` and `list[str]` are constrained while they are decoded: a `Literal` or `bool`
+to its values, numbers to digits, lists, models and unions to the JSON of their schema.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +23,8 @@ import dspy
 from dspy.lm15 import Config, Message, Request, Response
 from dspy.signatures.signature import Signature
 from dspy.utils.exceptions import AdapterParseError
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 
 from aegir_dspy.adapters.dspy_lm.fields import ANSWER, COLUMN, EXTENSION, HEADER, VALUE
 from aegir_dspy.errors import InputError
@@ -86,7 +90,8 @@ class CompactAdapter(dspy.Adapter):  # type: ignore[misc]
         """`__call__`, awaited."""
         with self._holding(lm) as extension:
             controls, requests = self._requests(lm, lm_kwargs, signature, demos, inputs, extension)
-            return [self.parse(signature, _text(await lm.acall(one, **controls))) for one in requests]
+            answers = await asyncio.gather(*(lm.acall(request, **controls) for request in requests))
+            return [self.parse(signature, _text(answer)) for answer in answers]
 
     def format(
         self, signature: type[Signature], demos: list[dict[str, Any]], inputs: dict[str, Any]
@@ -193,8 +198,13 @@ def _inputs(signature: type[Signature], values: dict[str, Any]) -> str:
 def _outputs(signature: type[Signature], values: dict[str, Any]) -> str:
     named = len(signature.output_fields) > 1
     return "".join(
-        f"{name + HEADER if named else ''}{_flat(values[name])}{ANSWER}" for name in signature.output_fields
+        f"{name + HEADER if named else ''}{_written(field.annotation, values[name])}{ANSWER}"
+        for name, field in signature.output_fields.items()
     )
+
+
+def _written(annotation: Any, value: Any) -> str:
+    return TypeAdapter(annotation).dump_json(value).decode() if _is_json(annotation) else _flat(value)
 
 
 def _flat(value: Any) -> str:
@@ -215,11 +225,20 @@ def _field_schema(name: str, annotation: Any) -> dict[str, Any]:
         return {"enum": [_flat(value) for value in get_args(annotation)]}
     if annotation == list[str]:
         return {"type": "string"}
-    if annotation not in _SCHEMAS:
+    if not _is_json(annotation):
+        return _SCHEMAS[annotation]
+    try:
+        return TypeAdapter(annotation).json_schema()
+    except PydanticUserError as error:
         raise InputError(
-            f"expected {name} to be Literal, str, int, float, bool or list[str], found {annotation}"
-        )
-    return _SCHEMAS[annotation]
+            f"expected {name} to be of a type that JSON has, found {annotation}: use str, or a pydantic model"
+        ) from error
+
+
+def _is_json(annotation: Any) -> bool:
+    """Whether values of a type are written as JSON."""
+    plain = get_origin(annotation) is Literal or annotation == list[str]
+    return not plain and annotation not in (str, int, float, bool)
 
 
 def _parsed(signature: type[Signature], name: str, annotation: Any, text: str) -> Any:
@@ -231,6 +250,11 @@ def _parsed(signature: type[Signature], name: str, annotation: Any, text: str) -
         allowed = {"true": True, "false": False}
     elif annotation == list[str]:
         return text.split(VALUE) if text else []
+    elif _is_json(annotation):
+        try:
+            return TypeAdapter(annotation).validate_json(text)
+        except ValidationError as error:
+            raise CompactParseError(signature, text, f"{name} as JSON of {annotation}") from error
     else:
         try:
             return annotation(text)

@@ -7,16 +7,17 @@ programs all the time, weights are shared.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 import dspy
@@ -24,26 +25,26 @@ import torch
 from dspy.clients.engines.base import validate_request
 from dspy.lm15 import (
     InvalidRequestError,
-    Message,
     Request,
     Response,
     StreamDeltaEvent,
     StreamEndEvent,
     StreamStartEvent,
     TextDelta,
-    Usage,
 )
 
-from aegir_dspy.adapters.dspy_lm.fields import EXTENSION, Field, planned_fields, prompt_of
+from aegir_dspy.adapters.dspy_lm.answer import Answer, Ask
+from aegir_dspy.adapters.dspy_lm.fields import told
 from aegir_dspy.errors import AegirError, CheckpointError, InputError, StateError
-from aegir_dspy.rwkv import Engine, Generation, GenerationConfig, State
+from aegir_dspy.rwkv import Engine, Generation, State
 from aegir_dspy.rwkv.checkpoint import file_sha256
 
-__all__ = ["AegirAsyncEngine", "AegirEngine", "lm", "weights_file"]
+__all__ = ["AegirAsyncEngine", "AegirEngine", "AegirLM", "lm", "weights_file"]
 
 _LOADED: WeakValueDictionary[str, Engine] = WeakValueDictionary()
 _LOADING = threading.Lock()  # many threads that ask for the same weights at once load them once
-_MAX_TOKENS = 128
+_ROLLOUT_SEEDS = 1 << 20  # seeds of one rollout
+_CALL: ContextVar[tuple[int | None, Iterator[int]] | None] = ContextVar("aegir_call", default=None)
 
 
 def lm(
@@ -73,15 +74,15 @@ def lm(
     path = weights_file(path_or_name)
     source = {"path": str(path), "device": device, "dtype": dtype, "tokenizer": tokenizer, "backend": backend}
     engine = AegirEngine(path.stem, source)
-    return dspy.LM(engine.model, engine=engine, async_engine=AegirAsyncEngine(engine), cache=cache, **kwargs)
+    return AegirLM(engine.model, engine=engine, async_engine=AegirAsyncEngine(engine), cache=cache, **kwargs)
 
 
 class AegirEngine:
     """DSPy's engine protocol (dspy/clients/engines/base.py) on an `Engine`.
 
     A saved program keeps the name, the source and the checkpoint's hash, never weights. Requests without
-    a seed at a temperature above 0 get the seeds 0, 1, 2, … when they repeat, so that candidates differ
-    and a program still runs the same way twice.
+    a seed or rollout at a temperature above 0 get the seeds 0, 1, 2, … when they repeat, so that candidates
+    differ and a program still runs the same way twice.
 
     Args:
         name: what the model is called.
@@ -97,7 +98,9 @@ class AegirEngine:
     supports_response_schema = True
     supports_function_calling = False
     supports_reasoning = False
-    supported_params = ("temperature", "max_tokens", "top_p", "seed", "stop", "response_format")
+    supported_params = (
+        "temperature", "max_tokens", "top_p", "seed", "stop", "response_format", "logprobs", "top_logprobs",
+    )  # fmt: skip
 
     def __init__(self, name: str, source: dict[str, Any], engine: Engine | None = None) -> None:
         self.name, self.source = name, source
@@ -132,17 +135,33 @@ class AegirEngine:
 
     def complete(self, request: Request) -> Response:
         """Answer one request."""
-        *_, response = self._answer(request)
-        return cast(Response, response)
+        with _refusals():
+            answer = self.answer(request)
+            for ask in answer.asks():
+                states = None if ask.state is None else [ask.state]
+                answer.take(self.engine.generate([ask.prompt], states=states, config=ask.config)[0])
+            return answer.response()
 
     def stream(self, request: Request) -> Iterator[Any]:
         """The answer as events: start, pieces of text as they become certain, end."""
         yield StreamStartEvent(model=request.model)
-        for item in self._answer(request):
-            if isinstance(item, str):
-                yield StreamDeltaEvent(TextDelta(item))
-            else:
-                yield StreamEndEvent(item.finish_reason, item.usage, item.provider_data)
+        with _refusals():
+            answer = self.answer(request)
+            for ask in answer.asks():
+                for item in self.engine.stream(ask.prompt, state=ask.state, config=ask.config):
+                    if piece := _shown(answer, ask, item):
+                        yield piece
+            yield from _last_events(answer)
+
+    def answer(self, request: Request) -> Answer:
+        """The answer to a request, nothing of it decoded yet.
+
+        Raises:
+            StateError: the request names a state that is not held.
+            InvalidRequestError: not a request for one answer.
+        """
+        validate_request(request)
+        return Answer(request, self.engine, self._start(request), self._seed(request))
 
     def close(self) -> None:
         """Nothing to close: the weights go when nobody uses them."""
@@ -177,35 +196,9 @@ class AegirEngine:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(self.load_state(state).__dict__)
 
-    def _answer(self, request: Request) -> Iterator[str | Response]:
-        """Pieces of the text, then the response."""
-        validate_request(request)
-        try:
-            yield from self._decode(request)
-        except AegirError as error:
-            raise InvalidRequestError(str(error)) from error
-
-    def _decode(self, request: Request) -> Iterator[str | Response]:
-        """Decode field by field: what is fixed is only read, what is open is generated."""
-        text, state, done = "", self._start(request), []
-        fixed, seed = prompt_of(request), self._seed(request)
-        for field in planned_fields(request):
-            config = self._config(request, field, seed)
-            for item in self.engine.stream(fixed + field.lead, state=state, config=config):
-                if isinstance(item, Generation):
-                    done.append(item)
-                    state, fixed = item.state, ""
-                elif field.live:
-                    yield item
-            written = field.shown_lead + field.written(done[-1].text)
-            text += written
-            if not field.live:
-                yield written
-        yield self._response(request, text, done)
-
     def _start(self, request: Request) -> State | None:
         """The remembered state a request names, or None."""
-        digest = ((request.config.extensions or {}).get(EXTENSION) or {}).get("latent")
+        digest = told(request, "latent")
         if digest is None:
             return None
         held = self._held.get(digest)
@@ -213,58 +206,43 @@ class AegirEngine:
             raise StateError(f"expected to hold the state {digest[:12]}, found none: read its source again")
         return held[0]
 
-    def _config(self, request: Request, field: Field, seed: int) -> GenerationConfig:
-        config = request.config
-        return GenerationConfig(
-            max_tokens=config.max_tokens or _MAX_TOKENS,
-            temperature=config.temperature or 0.0,
-            top_p=config.top_p or 1.0,
-            seed=seed,
-            stop=field.stop,
-            choices=field.choices,
-        )
-
     def _seed(self, request: Request) -> int:
-        if request.config.seed is not None or not request.config.temperature:
-            return request.config.seed or 0
+        config, call = request.config, _CALL.get()
+        rollout, candidates = (None, count()) if call is None else call
+        if config.seed is not None or rollout is not None or not config.temperature:
+            return (config.seed or 0) + _ROLLOUT_SEEDS * (rollout or 0) + next(candidates)
         key = hashlib.sha256(repr(request).encode()).hexdigest()
         with self._lock:
             self._repeats[key] += 1
             return self._repeats[key] - 1
 
-    def _response(self, request: Request, text: str, done: list[Generation]) -> Response:
-        written = sum(len(g.tokens) for g in done)
-        final: State = done[-1].state
-        data = {
-            "state": final.digest,
-            "checkpoint": self.engine.identity.checkpoint,
-            "logprob": sum(sum(g.logprobs) for g in done),
-        }
-        return Response(
-            id=None,
-            model=request.model,
-            message=Message.assistant(text),
-            finish_reason="length" if any(g.finish_reason == "length" for g in done) else "stop",
-            usage=Usage(input_tokens=final.tokens - written, output_tokens=written),
-            provider_data={"aegir": data},
-        )
-
 
 class AegirAsyncEngine:
-    """The async counterpart: the same engine in a worker thread."""
+    """The async counterpart: requests of one event loop, and of all others, share the engine's steps."""
 
     def __init__(self, sync: AegirEngine) -> None:
         self.sync = sync
 
     async def complete(self, request: Request) -> Response:
         """Answer one request."""
-        return await asyncio.to_thread(self.sync.complete, request)
+        with _refusals():
+            answer = self.sync.answer(request)
+            for ask in answer.asks():
+                found = await self.sync.engine.agenerate(ask.prompt, state=ask.state, config=ask.config)
+                answer.take(found)
+            return answer.response()
 
     async def stream(self, request: Request) -> AsyncIterator[Any]:
         """See `AegirEngine.stream`."""
-        events = self.sync.stream(request)
-        while (event := await asyncio.to_thread(next, events, None)) is not None:
-            yield event
+        yield StreamStartEvent(model=request.model)
+        with _refusals():
+            answer = self.sync.answer(request)
+            for ask in answer.asks():
+                async for item in self.sync.engine.astream(ask.prompt, state=ask.state, config=ask.config):
+                    if piece := _shown(answer, ask, item):
+                        yield piece
+            for event in _last_events(answer):
+                yield event
 
     async def aclose(self) -> None:
         """Nothing to close."""
@@ -280,6 +258,63 @@ class AegirAsyncEngine:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> AegirAsyncEngine:
         return self
+
+
+class AegirLM(dspy.LM):  # type: ignore[misc]
+    """A `dspy.LM` on a local engine.
+
+    Beside what every LM does: a seed or a `rollout_id` decides about an answer whatever was asked before,
+    and the ``n`` answers to one request differ.
+    """
+
+    def __call__(
+        self, prompt: Any = None, *, messages: list[dict[str, Any]] | None = None, **kwargs: Any
+    ) -> Any:
+        """See `dspy.LM`."""
+        with self._calling(kwargs):
+            return super().__call__(prompt, messages=messages, **kwargs)
+
+    async def acall(
+        self, prompt: Any = None, *, messages: list[dict[str, Any]] | None = None, **kwargs: Any
+    ) -> Any:
+        """See `dspy.LM`."""
+        with self._calling(kwargs):
+            return await super().acall(prompt, messages=messages, **kwargs)
+
+    @contextmanager
+    def _calling(self, kwargs: dict[str, Any]) -> Iterator[None]:
+        """Tell the engine what DSPy keeps from it: the rollout, and which of ``n`` answers this is."""
+        token = _CALL.set(({**self.kwargs, **kwargs}.get("rollout_id"), count()))
+        try:
+            yield
+        finally:
+            _CALL.reset(token)
+
+
+def _shown(answer: Answer, ask: Ask, item: str | Generation) -> StreamDeltaEvent | None:
+    """The event of something decoded, if it shows anything."""
+    if isinstance(item, Generation):
+        item = answer.take(item)
+    elif not ask.live:
+        return None
+    return StreamDeltaEvent(TextDelta(item)) if item else None
+
+
+def _last_events(answer: Answer) -> Iterator[Any]:
+    response = answer.response()
+    if response.logprobs:
+        scores = {"logprobs": response.logprobs, "logprobs_complete": response.logprobs_complete}
+        yield StreamDeltaEvent(TextDelta("", **scores))
+    yield StreamEndEvent(response.finish_reason, response.usage, response.provider_data)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Say what is wrong with a request in the way DSPy expects."""
+    try:
+        yield
+    except AegirError as error:
+        raise InvalidRequestError(str(error)) from error
 
 
 def weights_file(path_or_name: str | Path) -> Path:

@@ -1,20 +1,27 @@
-"""How a request becomes what the engine decodes: a prompt, then fields, each fixed, chosen or free."""
+"""How a request becomes what the engine decodes: a prompt, then fields, each chosen, constrained or free."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from dspy.lm15 import Request, UnsupportedFeatureError
+from dspy.lm15 import Request
 
-__all__ = ["ANSWER", "COLUMN", "EXTENSION", "HEADER", "VALUE", "Field", "planned_fields", "prompt_of"]
+from aegir_dspy.rwkv import Grammar
+
+__all__ = ["ANSWER", "COLUMN", "EXTENSION", "HEADER", "VALUE", "Field", "planned_fields", "prompt_of", "told"]
 
 # The separators of aegir_dspy.tables.serialize (a test compares them): this room does not import tables.
 ANSWER, COLUMN, VALUE, HEADER = "\x1c", "\x1d", "\x1e", "\x1f"
 
 EXTENSION = "aegir"  # key in Config.extensions; {"layout": "compact"} asks for bytes without decoration
+
+_TURNS = ("\n\nUser:", "\n\nSystem:")  # where a chat goes on without us
+_NUMBERS = {
+    "integer": "-?(0|[1-9][0-9]{0,17})",
+    "number": r"-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,15})?([eE][+-]?[0-9]{1,2})?",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +33,20 @@ class Field:
         shown_lead: what the answer shows before it.
         stop: strings that end it.
         choices: the only values allowed, or None for free text.
+        grammar: what the value has to be, or None.
         written: how the generated text appears in the answer.
         live: whether `written` changes nothing, so that pieces can be shown as they come.
+        size: how many values it holds: a measure of how long it may be.
     """
 
     lead: str = ""
     shown_lead: str = ""
     stop: tuple[str, ...] = ()
     choices: tuple[str, ...] | None = None
+    grammar: Grammar | None = None
     written: Callable[[str], str] = str
     live: bool = True
+    size: int = 1
 
 
 def prompt_of(request: Request) -> str:
@@ -53,74 +64,54 @@ def prompt_of(request: Request) -> str:
 
 
 def planned_fields(request: Request) -> list[Field]:
-    """The fields of the answer, from the JSON schema in `response_format` where there is one.
+    """The fields of the answer: those of the compact layout one by one, JSON and all else as one.
 
-    Raises:
-        UnsupportedFeatureError: a property that is neither an enumeration nor a string, number or boolean.
+    What constrains an answer: ``response_format`` with a JSON schema (or any JSON object), or, in the
+    request's ``metadata``, ``{"aegir": {"regex": ...}}`` or ``{"aegir": {"choices": [...]}}``.
     """
-    format_ = request.config.response_format or {}
-    properties = (format_.get("schema") or {}).get("properties") or {}
-    if not properties:
-        stop = request.config.stop or (() if _is_compact(request) else ("\n\n",))
-        return [Field(stop=tuple(stop))]
-    if _is_compact(request):
-        return [_compact_field(name, schema, len(properties) > 1) for name, schema in properties.items()]
-    fields = [_json_field(name, schema, first=i == 0) for i, (name, schema) in enumerate(properties.items())]
-    return [*fields[:-1], _closing(fields[-1])]
+    format_, told = request.config.response_format or {}, _told(request)
+    schema = format_.get("schema")
+    stop = tuple(request.config.stop)
+    if _is_compact(request) and schema and schema.get("properties"):
+        properties = schema["properties"]
+        return [_compact_field(name, one, len(properties) > 1) for name, one in properties.items()]
+    if schema is not None or format_.get("type") == "json_object":
+        size = len((schema or {}).get("properties") or ())
+        grammar = Grammar.json_schema({"type": "object"} if schema is None else schema)
+        return [Field(grammar=grammar, size=max(1, size))]
+    if "regex" in told:
+        return [Field(stop=stop, grammar=Grammar.regex(told["regex"]))]
+    if "choices" in told:
+        return [Field(stop=stop, choices=tuple(told["choices"]))]
+    return [Field(stop=stop or (() if _is_compact(request) else _TURNS))]
+
+
+def _told(request: Request) -> dict[str, Any]:
+    """What the request says to our engine alone: an extension of ours, or metadata among DSPy's keywords."""
+    extensions = request.config.extensions or {}
+    metadata: Any = extensions.get("metadata")
+    by_keyword = metadata.get(EXTENSION) if isinstance(metadata, dict) else None
+    return {**(by_keyword or {}), **(extensions.get(EXTENSION) or {})}
+
+
+def told(request: Request, name: str) -> Any:
+    """One of the things a request says to our engine alone, or None."""
+    return _told(request).get(name)
 
 
 def _is_compact(request: Request) -> bool:
-    return ((request.config.extensions or {}).get(EXTENSION) or {}).get("layout") == "compact"
+    return bool(told(request, "layout") == "compact")
 
 
 def _compact_field(name: str, schema: dict[str, Any], named: bool) -> Field:
     lead = f"{name}{HEADER}" if named else ""
-    values = _values(name, schema)
-    choices = None if values is None else tuple(str(v) for v in values)
-    if not named:
-        return Field(lead, lead, (ANSWER,), choices)
-    return Field(lead, lead, (ANSWER,), choices, lambda text: text + ANSWER, live=False)
-
-
-def _json_field(name: str, schema: dict[str, Any], first: bool) -> Field:
-    """Values stand on lines of their own: a line end cannot be part of a JSON value."""
-    lead = f"{'{' if first else chr(10) + ','}\n{json.dumps(name)}: "
-    values = _values(name, schema)
-    if values is not None:
-        choices = tuple(json.dumps(v, ensure_ascii=False) for v in values)
-        return Field(lead, lead, ("\n",), choices, live=False)
-    if schema.get("type") == "string":
-        return Field(lead + '"', lead, ('"', "\n"), None, _quoted, live=False)
-    return Field(lead, lead, ("\n", ",", "}"), None, _number, live=False)
-
-
-def _values(name: str, schema: dict[str, Any]) -> list[Any] | None:
-    """The values a schema allows, or None when it is open."""
+    choices, grammar = None, None
     if "enum" in schema:
-        return list(schema["enum"])
-    if "const" in schema:
-        return [schema["const"]]
-    if schema.get("type") == "boolean":
-        return [True, False]
-    if schema.get("type") in ("string", "integer", "number"):
-        return None
-    raise UnsupportedFeatureError(
-        f"expected {name} to be an enumeration, string, number or boolean, found {json.dumps(schema)[:80]}"
-    )
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _number(text: str) -> str:
-    """The number as it was written, or a string when it is none: the reader of the answer decides."""
-    try:
-        return json.dumps(json.loads(text))
-    except ValueError:
-        return _quoted(text.strip())
-
-
-def _closing(field: Field) -> Field:
-    """The last field of a JSON object."""
-    return replace(field, written=lambda text: field.written(text) + "\n}")
+        choices = tuple(str(value) for value in schema["enum"])
+    elif schema.get("type") in _NUMBERS:
+        grammar = Grammar.regex(_NUMBERS[schema["type"]])
+    elif schema != {"type": "string"}:
+        grammar = Grammar.json_schema(schema)
+    if not named:
+        return Field(lead, lead, (ANSWER,), choices, grammar)
+    return Field(lead, lead, (ANSWER,), choices, grammar, lambda text: text + ANSWER, live=False)

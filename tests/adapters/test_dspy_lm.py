@@ -60,20 +60,20 @@ def test_output_is_always_a_choice(local):
 def test_constraint_reaches_generation(local, monkeypatch):
     seen: list[GenerationConfig] = []
     engine = local.engine.engine
-    original = engine.stream
+    original = engine.generate
 
-    def spy(prompt, *, state, config):
+    def spy(prompts, *, states, config):
         seen.append(config)
-        return original(prompt, state=state, config=config)
+        return original(prompts, states=states, config=config)
 
-    monkeypatch.setattr(engine, "stream", spy)
+    monkeypatch.setattr(engine, "generate", spy)
     ask(local, values=["a"])
     assert [config.choices for config in seen] == [CHOICES]
 
-    def without(prompt, *, state, config):  # what random weights say when nothing constrains them
-        return original(prompt, state=state, config=GenerationConfig(max_tokens=8, stop=config.stop))
+    def without(prompts, *, states, config):  # what random weights say when nothing constrains them
+        return original(prompts, states=states, config=GenerationConfig(max_tokens=8, stop=config.stop))
 
-    monkeypatch.setattr(engine, "stream", without)
+    monkeypatch.setattr(engine, "generate", without)
     with pytest.raises(CompactParseError, match="expected type as one of") as caught:
         ask(local, values=["a"])
     assert "\n" not in str(caught.value)
@@ -189,6 +189,7 @@ def test_saved_program_comes_back_and_a_changed_file_is_refused(checkpoint, tmp_
     with dspy.context(adapter=CompactAdapter()):
         assert again(values=["q"]).type == program(values=["q"]).type
     state = json.loads(json.dumps(program.lm.engine.dump_state()))
+    path.unlink()  # a file written over in place would change the weights that are mapped from it
     path.write_bytes(checkpoint(1).read_bytes())
     with pytest.raises(CheckpointError, match="restore the file"):
         AegirEngine.load_state(state)
@@ -197,7 +198,8 @@ def test_saved_program_comes_back_and_a_changed_file_is_refused(checkpoint, tmp_
 def test_stream_gives_the_answer_in_pieces(local):
     from dspy.lm15 import Config, Message, Request
 
-    request = Request(model=local.model, messages=(Message.user("hello"),), config=Config(max_tokens=20))
+    config = Config(max_tokens=20, extensions={"aegir": {"digest": True}})
+    request = Request(model=local.model, messages=(Message.user("hello"),), config=config)
     events = list(local.engine.stream(request))
     pieces = [e.delta.text for e in events if e.type == "delta"]
     response = local.engine.complete(request)
