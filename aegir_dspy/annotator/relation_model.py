@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,9 @@ from torch import Tensor
 
 from aegir_dspy.annotator.annotation import TableAnnotation
 from aegir_dspy.annotator.decision import Agreement, DecisionConfig
-from aegir_dspy.annotator.ngrams import Bag, bags_of, features, shapes_of, titles_of
+from aegir_dspy.annotator.ngrams import Bag, bags_of, features
 from aegir_dspy.errors import CheckpointError
 from aegir_dspy.rwkv.checkpoint import file_sha256, save_weights
-from aegir_dspy.tables.serialize import sample_values
 from aegir_dspy.tables.table import Table
 
 __all__ = [
@@ -63,7 +61,7 @@ KINDS: Mapping[str, tuple[int, float]] = {
 
 Floats = NDArray[np.float64]
 SUBJECT_TYPES = 0.5  # weight of the subject column's types beside the column's own
-_VALUES, _FAR = 10, 12
+_FAR = 12
 _EDGES = np.cumsum([0, *(buckets for buckets, _ in KINDS.values())]).tolist()
 
 
@@ -83,23 +81,24 @@ def describe(
     table: Table, types: TableAnnotation | None, subject: int, columns: Sequence[int]
 ) -> list[Described]:
     """The features of some columns of a table, in the order asked."""
-    values = [sample_values(column.values, _VALUES) for column in table.columns]
-    grams = [bags_of(column).grams for column in table.columns]
-    probable = [_types(types, i) for i in range(len(values))]
-    beside = _summed([bag for j, bag in enumerate(grams) if j != subject], "others")
+    bags = [bags_of(column, table.comment) for column in table.columns]
+    probable = [_types(types, i) for i in range(len(bags))]
+    counts = [_summed([bag.grams], "others") for bag in bags]
+    beside = sum((one for j, one in enumerate(counts) if j != subject), np.zeros(KINDS["others"][0]))
+    of_subject = {
+        "subject": _folded(bags[subject].grams, "subject"),
+        "subject_shape": _folded(bags[subject].shapes, "subject_shape"),
+    }
     found = []
     for i in columns:
-        rest = beside if i == subject else beside - _summed([grams[i]], "others")
-        bags = {
-            "own": grams[i],
-            "subject": _bag(_summed([grams[subject]], "subject")),
-            "others": _bag(rest),
-            "shape": _counted(shapes_of(values[i]), "shape"),
-            "subject_shape": _counted(shapes_of(values[subject]), "subject_shape"),
-            "place": _counted(_place(i, subject, len(values)), "place"),
-            "title": _counted(titles_of(table.columns[i].name, table.comment), "title"),
+        own = {
+            "own": bags[i].grams,
+            "others": _bag(beside if i == subject else beside - counts[i]),
+            "shape": _folded(bags[i].shapes, "shape"),
+            "place": _place(i, subject, len(bags)),
+            "title": _folded(bags[i].titles, "title"),
         }
-        found.append(Described(bags, probable[i], probable[subject]))
+        found.append(Described({**own, **of_subject}, probable[i], probable[subject]))
     return found
 
 
@@ -137,11 +136,14 @@ class RelationModel:
         """(C, L) float64: how clearly each column is of each relation."""
         idfs, parts, by_type, bias = self._ready
         rows = []
+        known: dict[str, tuple[Bag, NDArray[np.float32]]] = {}
         for one in columns:
             total = bias + type_features(one, self.types) @ by_type
             for kind, weights, idf in zip(KINDS, parts, idfs, strict=True):
                 bag = one.bags[kind]
-                total = total + features(bag, idf).astype(np.float32) @ weights[bag.buckets]
+                if kind not in known or known[kind][0] is not bag:  # that of the subject is everybody's
+                    known[kind] = bag, features(bag, idf).astype(np.float32) @ weights.take(bag.buckets, 0)
+                total = total + known[kind][1]
             rows.append(total)
         if not rows:
             return torch.zeros(0, len(self.labels), dtype=torch.float64)
@@ -165,8 +167,19 @@ class RelationModel:
 
 def type_features(column: Described, types: Sequence[str]) -> NDArray[np.float64]:
     """(2·T,) what is said of the types of the column, then of the subject column's."""
-    own = [column.types.get(name, 0.0) for name in types]
-    return np.array(own + [SUBJECT_TYPES * column.subject_types.get(name, 0.0) for name in types])
+    found, place = np.zeros(2 * len(types)), _places(tuple(types))
+    for name, probability in column.types.items():
+        if name in place:
+            found[place[name]] = probability
+    for name, probability in column.subject_types.items():
+        if name in place:
+            found[len(types) + place[name]] = SUBJECT_TYPES * probability
+    return found
+
+
+@lru_cache(maxsize=8)
+def _places(types: tuple[str, ...]) -> dict[str, int]:
+    return {name: i for i, name in enumerate(types)}
 
 
 def save_relation_model(path: Path, model: RelationModel) -> str:
@@ -215,16 +228,17 @@ def _types(types: TableAnnotation | None, index: int) -> dict[str, float]:
     return {one.type: one.probability for one in types.columns[index].candidates}
 
 
-def _place(index: int, subject: int, columns: int) -> list[str]:
+@lru_cache(maxsize=1 << 12)
+def _place(index: int, subject: int, columns: int) -> Bag:
     distance = max(-_FAR, min(_FAR, index - subject))
-    return [f"p{distance}", f"n{min(columns, _FAR)}", f"e{min(columns - index, _FAR)}"]
+    tokens = (f"p{distance}", f"n{min(columns, _FAR)}", f"e{min(columns - index, _FAR)}")
+    buckets = np.array([zlib.crc32(token.encode()) % KINDS["place"][0] for token in tokens], np.int64)
+    return _bag(np.bincount(buckets, minlength=KINDS["place"][0]).astype(np.float64))
 
 
-def _counted(tokens: Iterable[str], kind: str) -> Bag:
-    most = KINDS[kind][0]
-    counts = Counter(zlib.crc32(token.encode("utf-8", "replace")) % most for token in tokens)
-    buckets = sorted(counts)
-    return Bag(np.array(buckets, np.int64), np.array([counts[b] for b in buckets], np.float64))
+def _folded(bag: Bag, kind: str) -> Bag:
+    """The bag in the coarser buckets of a kind, whose number divides that of the bag's."""
+    return _bag(_summed([bag], kind))
 
 
 def _summed(bags: Sequence[Bag], kind: str) -> NDArray[np.float64]:

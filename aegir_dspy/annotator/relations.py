@@ -121,11 +121,16 @@ class RelationAnnotator:
         decision = self.model.decision
         if "range" in decision.opinions:
             opinions["range"] = self._ranges.opinion(table, types, subject, objects)
+        everybody = torch.ones(len(objects), dtype=torch.bool)
+        return decide(opinions, {}, Decisions(decision, decision), self._agreement, everybody)
+
+    @cached_property
+    def _agreement(self) -> Agreement:
+        """The company that the relations of the vocabulary keep."""
+        assert self._rows is not None
         company = self.model.company.double()[self._rows][:, self._rows]
         nothing = torch.zeros(0, len(self._rows), dtype=torch.float64)
-        agreement = Agreement((), self.relations.names, nothing, company)
-        everybody = torch.ones(len(objects), dtype=torch.bool)
-        return decide(opinions, {}, Decisions(decision, decision), agreement, everybody)
+        return Agreement((), self.relations.names, nothing, company)
 
     def _by_text(
         self, table: Table, types: TableAnnotation | None, subject: int, objects: Sequence[int]
