@@ -37,7 +37,7 @@ __all__ = [
 MAX_BYTES = 2_000_000
 """Most bytes, or characters, of a JSON text."""
 
-MAX_ITEMS = 15_000
+MAX_ITEMS = 12_000
 """Most entries of all lists and maps of one JSON text together."""
 
 MAX_INDEX = 999_999

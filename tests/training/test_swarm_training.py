@@ -6,11 +6,13 @@ import csv
 import json
 import random
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pytest
+import torch
 
 from aegir_dspy import Swarm, read_tables
 from aegir_dspy.annotator.bundle import load_bundle, load_member
@@ -18,7 +20,7 @@ from aegir_dspy.cli.main import main
 from aegir_dspy.errors import InputError
 from aegir_dspy.ontology import load_vocabulary
 from aegir_dspy.rwkv import Geometry
-from aegir_dspy.training import examples, finish
+from aegir_dspy.training import examples, finish, swarm
 from aegir_dspy.training.column_types import Example
 from aegir_dspy.training.datasets import load_corpus
 from aegir_dspy.training.finish import DOMAINS
@@ -102,10 +104,19 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path / "corpus"
 
 
+@pytest.fixture(autouse=True)
+def denormals() -> Iterator[None]:
+    """The command lets denormal numbers be zero in the whole process: what runs after it shall not notice."""
+    yield
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some generated tables instead of thousands: they take a minute to make."""
     generated, relational = examples.generated_examples, examples.relational_examples
+    matches = swarm.match_examples
+    monkeypatch.setattr(swarm, "match_examples", lambda count, seed: matches(8, seed))
     monkeypatch.setattr(examples, "generated_examples", lambda count, seed: generated(8, seed))
     monkeypatch.setattr(examples, "relational_examples", lambda count, seed: relational(8, seed))
     monkeypatch.setattr(finish, "generated_examples", lambda count, seed: generated(4, seed))
