@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from aegir_dspy.ontology.axioms import (
     THING,
@@ -26,7 +27,7 @@ from aegir_dspy.ontology.axioms import (
 from aegir_dspy.ontology.datatypes import LITERAL, is_datatype
 from aegir_dspy.ontology.terms import Ontology, Term
 
-__all__ = ["background", "used_names"]
+__all__ = ["Statement", "background", "statements_behind", "used_names"]
 
 
 def used_names(axiom: Axiom) -> Iterator[tuple[str, str]]:
@@ -74,12 +75,25 @@ def _outer(axiom: Axiom) -> tuple[list[tuple[str, str]], tuple[Expression, ...]]
             return [("individual", axiom.individual)], (axiom.type,)
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An axiom of an ontology, and its `used_names`."""
+
+    axiom: Axiom
+    names: tuple[tuple[str, str], ...]
+
+
 def background(names: Iterable[str], ontology: Ontology, *, domains: bool = True) -> list[Axiom]:
     """What `ontology` says about the names and everything above them, in a fixed order.
 
     Several domains or ranges of a property mean any of them; they are left out where one is `owl:Thing`
     and, all of them, without `domains`.
     """
+    return [one.axiom for one in statements_behind(names, ontology, domains=domains)]
+
+
+def statements_behind(names: Iterable[str], ontology: Ontology, *, domains: bool = True) -> list[Statement]:
+    """The axioms of `background`, with their names; what an ontology says of a term is read once."""
     found: dict[str, Term] = {}
     waiting = list(dict.fromkeys(names))[::-1]
     while waiting:
@@ -90,13 +104,19 @@ def background(names: Iterable[str], ontology: Ontology, *, domains: bool = True
         waiting += reversed(term.parents)
         if domains and term.kind in ("object_property", "data_property"):
             waiting += (*reversed(term.range), *reversed(term.domain))
-    axioms: list[Axiom] = []
+    known = ontology.derived.setdefault(f"statements, domains {domains}", {})
+    axioms: list[Statement] = []
     for term in found.values():
-        axioms += _about(term, found, domains=domains)
+        if term.name not in known:
+            said = _about(term, domains=domains)
+            known[term.name] = [Statement(one, tuple(used_names(one))) for one in said]
+        for one in known[term.name]:
+            if not isinstance(one.axiom, Disjoint) or one.names[1][1] in found:
+                axioms.append(one)
     return axioms
 
 
-def _about(term: Term, found: dict[str, Term], *, domains: bool) -> Iterator[Axiom]:
+def _about(term: Term, *, domains: bool) -> Iterator[Axiom]:
     """What an ontology says about one term."""
     if is_datatype(term.name):
         return  # what it holds is known
@@ -104,8 +124,7 @@ def _about(term: Term, found: dict[str, Term], *, domains: bool) -> Iterator[Axi
         for parent in term.parents:
             yield SubClass(Named(term.name), Named(parent))
         for other in term.disjoint:
-            if other in found:
-                yield Disjoint((Named(term.name), Named(other)))
+            yield Disjoint((Named(term.name), Named(other)))
         if term.kind == "datatype":
             yield SubClass(Named(term.name), Named(LITERAL))
     elif term.kind == "individual":

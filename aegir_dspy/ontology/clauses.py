@@ -23,6 +23,7 @@ from aegir_dspy.ontology.axioms import (
     Equivalent,
     Functional,
     Instance,
+    Named,
     Range,
     SubClass,
     SubProperty,
@@ -111,6 +112,9 @@ class Clauses:
         """Add what one axiom says."""
         number = self.concepts.number
         if isinstance(axiom, SubClass):
+            if isinstance(axiom.sub, Named) and isinstance(axiom.super, Named):
+                self._below(axiom.sub.name, axiom.super.name, reasons, clauses)
+                return
             self._imply(number(axiom.sub), number(axiom.super), reasons, clauses)
         elif isinstance(axiom, Equivalent):
             left, right = number(axiom.left), number(axiom.right)
@@ -133,6 +137,17 @@ class Clauses:
             self.above.setdefault(axiom.sub, {}).setdefault(axiom.super, reasons)
         elif isinstance(axiom, Instance):
             self.individuals.setdefault(axiom.individual, []).append((number(axiom.type), reasons))
+
+    def _below(self, sub: str, sup: str, reasons: int, clauses: list[Clause]) -> None:
+        """Add the clause of "every sub is a sup", as `_imply` would: the most usual axiom by far."""
+        one, other = self.concepts.atom(sub), self.concepts.atom(sup)
+        self.concepts.spend(4)
+        if one == other or min(one, other) <= DATA_OR_OBJECT or is_datatype(sub):
+            self._imply(one, other, reasons, clauses)
+            return
+        self.concepts.spend(6)
+        self.concepts.either(one ^ 1, other)
+        clauses.append(Clause((one,), (), other, reasons))
 
     def _imply(self, sub: int, sup: int, reasons: int, clauses: list[Clause]) -> None:
         """Add the clauses of "every sub is a sup"."""

@@ -72,6 +72,12 @@ class Concepts:
         number = self._numbers.get(name)
         return self._new(name, ATOM, name=name) if number is None else number
 
+    def either(self, one: int, other: int) -> int:
+        """The number of the union of two numbers of atoms or their complements, which differ."""
+        key = (one, other) if one < other else (other, one)
+        number = self._numbers.get(key)
+        return self._new(key, UNION, key) if number is None else number
+
     def union(self, parts: Iterable[int]) -> int:
         """The number of the union, simplified."""
         found: dict[int, None] = {}

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from aegir_dspy.ontology.composition import TableTypes
 from aegir_dspy.ontology.names import name_of
@@ -30,9 +31,10 @@ class RowClasses:
         self._vocabulary = vocabulary
         self._taken: set[str] = set()
         self._subject = ""
-        self._links = [term for term in ontology if term.kind == "object_property" and term.domain]
-        roots = [term.name for term in ontology if term.kind == "class" and not term.parents]
-        self._root = roots[0] if len(roots) == 1 else "owl:Thing"
+        if "row classes" not in ontology.derived:
+            ontology.derived["row classes"] = _Known.of(ontology)
+        self._known: _Known = ontology.derived["row classes"]
+        self._root: str = self._known.root
 
     # --- genus ------------------------------------------------------------------------------------
 
@@ -150,8 +152,26 @@ class RowClasses:
 
     def _leading(self, genus: str) -> list[Term]:
         """The object properties whose domain names the genus or what is above it, the root excepted."""
-        above = self._ontology.ancestors(genus) - {self._root}
-        return [term for term in self._links if not above.isdisjoint(term.domain)]
+        known = self._known
+        if genus not in known.leading:
+            above = self._ontology.ancestors(genus) - {self._root}
+            known.leading[genus] = [term for term in known.links if not above.isdisjoint(term.domain)]
+        return known.leading[genus]
+
+
+@dataclass
+class _Known:
+    """What classes of rows are found by: the one root, the links, and those that lead from a class."""
+
+    root: str
+    links: list[Term]
+    leading: dict[str, list[Term]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, ontology: Ontology) -> _Known:
+        roots = [term.name for term in ontology if term.kind == "class" and not term.parents]
+        links = [term for term in ontology if term.kind == "object_property" and term.domain]
+        return cls(roots[0] if len(roots) == 1 else "owl:Thing", links)
 
 
 # Classes whose instances are values that describe something else.

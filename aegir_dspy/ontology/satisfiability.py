@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aegir_dspy.ontology.axioms import Axiom
-from aegir_dspy.ontology.background import background, used_names
+from aegir_dspy.ontology.background import statements_behind, used_names
 from aegir_dspy.ontology.clauses import Clauses
 from aegir_dspy.ontology.concepts import TOP, BudgetExceeded
 from aegir_dspy.ontology.datatypes import is_datatype
@@ -25,6 +25,7 @@ MOST_AXIOMS = 1_000
 """More axioms than this are not looked at: the answer is "unknown"."""
 
 _BUDGET = 40_000
+_MOST_KNOWN = 1024  # verdicts that are remembered, of each ontology
 _MOST_SPARED = 32  # axioms whose need is tested one by one
 _BUILT_IN = ("owl:Thing", "owl:Nothing")
 
@@ -81,11 +82,28 @@ def unsatisfiable_classes(
         explain: for how many unsatisfiable classes to find culprits.
         budget: steps of work, about a microsecond each, before giving up.
     """
-    left = Budget(budget)
     if len(axioms) > MOST_AXIOMS:
         return Verdict(None, (), (), (), {}, 0)
+    known: dict[object, Verdict] = {} if ontology is None else ontology.derived.setdefault("verdicts", {})
+    key = (tuple(axioms), domains, budget)
     try:
-        problem = _Problem(axioms, ontology, domains, left)
+        found = known.get(key)
+    except RecursionError:  # nested deeper than can be hashed
+        return _verdict(axioms, ontology, domains, explain, budget)
+    if found is None:
+        found = _verdict(axioms, ontology, domains, explain, budget)
+        if found.ok:  # then there is nothing to explain: composing and judging ask the same
+            if len(known) >= _MOST_KNOWN:
+                known.pop(next(iter(known)))
+            known[key] = found
+    return found
+
+
+def _verdict(
+    axioms: Sequence[Axiom], ontology: Ontology | None, domains: bool, explain: int, budget: int
+) -> Verdict:
+    try:
+        problem = _Problem(axioms, ontology, domains, Budget(budget))
     except BudgetExceeded:
         return Verdict(None, (), (), (), {}, budget)
     return problem.verdict(explain, budget)
@@ -104,12 +122,13 @@ class _Problem:
             for kind, name in used_names(axiom):
                 names.setdefault(name, kind)
                 budget.spend()
-        behind = [] if ontology is None else background(names, ontology, domains=domains)
+        statements = [] if ontology is None else statements_behind(names, ontology, domains=domains)
+        behind = [one.axiom for one in statements]
         self._behind = behind
         known = ontology or Ontology("", ())
         datatypes = {t.name for n in names if (t := known.get(n)) and t.kind == "datatype"}
-        for axiom in behind:
-            for kind, name in used_names(axiom):
+        for one in statements:
+            for kind, name in one.names:
                 names.setdefault(name, f"behind {kind}")
                 if (term := known.get(name)) and term.kind == "datatype":
                     datatypes.add(name)

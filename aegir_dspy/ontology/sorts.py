@@ -16,6 +16,7 @@ from aegir_dspy.ontology.axioms import (
     Not,
     Or,
     Range,
+    SubClass,
     SubProperty,
     Value,
 )
@@ -32,11 +33,14 @@ def property_sorts(
     seen: dict[str, set[str]] = defaultdict(set)
     pairs: list[tuple[str, str]] = []
     for axiom in axioms:
+        if isinstance(axiom, SubClass) and isinstance(axiom.sub, Named) and isinstance(axiom.super, Named):
+            continue
         if isinstance(axiom, SubProperty):
             pairs.append((axiom.sub, axiom.super))
             seen[axiom.sub] |= set()  # each has an entry from now on
             seen[axiom.super] |= set()
-        elif isinstance(axiom, Domain | Functional):
+            continue
+        if isinstance(axiom, Domain | Functional):
             seen[axiom.property] |= set()
         for prop, filler in _fillers(axiom):
             seen[prop] |= _leaf_sorts(filler, typed)

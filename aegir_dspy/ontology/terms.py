@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from aegir_dspy.errors import VocabularyError
 
@@ -119,6 +119,14 @@ class Ontology:
         return any(not theirs.isdisjoint(self[a].disjoint) for a in mine) or any(
             not mine.isdisjoint(self[b].disjoint) for b in theirs
         )
+
+    @cached_property
+    def derived(self) -> dict[str, Any]:
+        """What others made of it and keep, by their names; it stays in this process."""
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "derived"}
 
     @cached_property
     def sha256(self) -> str:

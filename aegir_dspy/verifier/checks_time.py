@@ -76,7 +76,7 @@ def _parses(text: str) -> bool:
     """Whether dateutil reads it and it has the digits a day needs; only asked where a clock time stands."""
     from dateutil import parser
 
-    if sum(c.isdecimal() for c in text) < 3:
+    if sum(map(str.isdecimal, text)) < 3:
         return False
     try:
         parser.parse(text)
@@ -112,7 +112,7 @@ def _duration(text: str) -> bool:
     if _ISO_DURATION.fullmatch(text) or _CLOCKED.fullmatch(text):
         return True
     if _ODD_DURATION.fullmatch(text):
-        return any(c.isdecimal() for c in text)
+        return any(map(str.isdecimal, text))
     return _AMOUNTS.fullmatch(text) is not None and all(
         folded(w) in lexicon("time_units") for w in _WORD.findall(text)
     )

@@ -53,13 +53,13 @@ _street_word = found(
 
 def _street(text: str) -> bool:
     """A street word or a house number beside letters."""
-    digits, letters = any(c.isdecimal() for c in text), sum(c.isalpha() for c in text)
+    digits, letters = any(map(str.isdecimal, text)), sum(map(str.isalpha, text))
     return letters >= 3 and (digits or _street_word(text)) and len(text) >= 5
 
 
 def _address(text: str) -> bool:
     """More than one part, with a number: street, place, postal code."""
-    return _street(text) and any(c.isdecimal() for c in text) and len(text.split()) >= 3
+    return _street(text) and any(map(str.isdecimal, text)) and len(text.split()) >= 3
 
 
 _NAME_WORD = re.compile(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?")
@@ -85,7 +85,7 @@ def _person(text: str) -> bool:
 def _words(low: int, high: int, *, dots: bool = False) -> Check:
     def check(text: str) -> bool:
         count = len(text.split())
-        return low <= count <= high and any(c.isalpha() for c in text) and (not dots or count > 2)
+        return low <= count <= high and any(map(str.isalpha, text)) and (not dots or count > 2)
 
     return check
 
@@ -96,7 +96,7 @@ _SENTENCE = re.compile(r"[.!?…](?:[\"'”’)\]]|</?\w{1,8}>|\s|$)")
 def _sentence(text: str) -> bool:
     """Prose: six words at least, most of them of letters; an end of a sentence unless it was cut."""
     words = text.split()
-    lettered = sum(any(c.isalpha() for c in word) for word in words)
+    lettered = sum(any(map(str.isalpha, word)) for word in words)
     return len(words) >= 6 and lettered >= 0.7 * len(words) and (
         len(text) >= 100 or _SENTENCE.search(text) is not None
     )  # fmt: skip
@@ -119,7 +119,7 @@ def _phone(text: str) -> bool:
 
 
 def _one_phone(text: str) -> bool:
-    digits = sum(c.isdecimal() for c in text)
+    digits = sum(map(str.isdecimal, text))
     if not (7 <= digits <= 16 and _PHONE.fullmatch(text)) or _DATE_LIKE.fullmatch(text):
         return False
     if "." in text and text.count(".") == 1 and text.replace(".", "").lstrip("-").isdecimal():
@@ -196,7 +196,7 @@ WORDS: Mapping[str, Check] = MappingProxyType(
         "short_text": _words(1, 12),
         "single_word": _words(1, 1),
         "long_text": lambda text: len(text) >= 80,
-        "text": lambda text: sum(c.isalpha() for c in text) * 2 >= len(text),
+        "text": lambda text: sum(map(str.isalpha, text)) * 2 >= len(text),
         "text_sentence": _sentence,
         "list": lambda text: len(re.findall(r"[,;|\n]|<li>|\d\. ", text)) >= 2,
     }

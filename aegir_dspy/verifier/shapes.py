@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib import resources
@@ -56,20 +56,31 @@ class Shapes:
         """Label → its place among the labels."""
         return {label: i for i, label in enumerate(self.labels)}
 
-    def scores(self, whole: Sequence[int]) -> list[float]:
-        """Of each label, the sum of its likelier form; `whole` are 1 and the features, times `SCALE`.
+    def scores(self, shares: Mapping[str, float]) -> list[float]:
+        """Of each label, the sum of its likelier form; features that are not among the shares are 0.
 
         In floats, where all sums are whole numbers below 2**53, and so exact.
         """
-        weights, starts = self._ready
-        totals = np.maximum.reduceat(weights @ np.array(whole, dtype=np.float64), starts)
+        weights, starts, places = self._ready
+        whole = np.zeros(weights.shape[1])
+        whole[0] = 1
+        for name, share in shares.items():
+            for place in places.get(name, ()) if share else ():
+                whole[place] = round(share * SCALE)
+        totals = np.maximum.reduceat(weights @ whole, starts)
         return cast(list[float], (totals / (SCALE * FINE)).tolist())
 
     @cached_property
-    def _ready(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """The weights in floats, and the first form of each label."""
+    def _ready(self) -> tuple[NDArray[np.float64], NDArray[np.int64], dict[str, list[int]]]:
+        """The weights in floats, the first form of each label, and the places of each feature.
+
+        A shape feature and a validator may have one name; both are then the shape feature.
+        """
         starts = [i for i, label in enumerate(self.of) if i == 0 or self.of[i - 1] != label]
-        return self.weights.astype(np.float64), np.array(starts, dtype=np.int64)
+        places: dict[str, list[int]] = {}
+        for i, name in enumerate(self.features, 1):
+            places.setdefault(name, []).append(i)
+        return self.weights.astype(np.float64), np.array(starts, dtype=np.int64), places
 
 
 @cache
@@ -105,9 +116,7 @@ def log_ratios(values: tuple[str, ...]) -> tuple[float, ...]:
     shapes, column = load_shapes(), profile(values)
     if not column.sample:
         return (0.0,) * len(shapes.labels)
-    known = {**column.shares, **dict(zip(FEATURES, column.shape, strict=True))}
-    whole = [1, *(round(share * SCALE) if (share := known.get(f)) else 0 for f in shapes.features)]
-    scores = shapes.scores(whole)
+    scores = shapes.scores({**column.shares, **dict(zip(FEATURES, column.shape, strict=True))})
     best = max(scores)
     mixture = best + math.log(math.fsum([math.exp(s - best) for s in scores]) / len(scores))
     least = mixture + _FLOOR

@@ -94,7 +94,10 @@ def passing(value: str) -> frozenset[str]:
         return frozenset(name for name, check in VALIDATORS.items() if check(value))
     may_pass = _SIEVE.may_pass(value)
     passed = [name for name, check in _asked(may_pass) if check(value)]
-    return frozenset(passed).union(*(found(value) for some, found in _TOGETHER if may_pass & some))
+    for some, together in _TOGETHER:
+        if may_pass & some:
+            passed += together(value)
+    return frozenset(passed)
 
 
 @lru_cache(maxsize=1 << 13)
