@@ -11,7 +11,7 @@ turns the recurrence into C × C triangular systems and leaves one affine map S 
 only serial part is one small matrix product for every C tokens. C = 16 keeps exp(-Σ log w) below
 2·10⁴, far inside float32.
 
-Without gradients and on a processor a compiled kernel walks token by token where there is one
+On a processor a compiled kernel walks token by token where there is one, with first derivatives too
 (`aegir_dspy.rwkv.kernels`). Where there is none, short streams are walked so in torch: with the states of a
 batch in the processor's cache that takes about a third of the time of the chunks (CPU, B·H from 40). Which
 way is taken depends on the length alone, so that a stream's result does not depend on what else is in the
@@ -23,6 +23,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from aegir_dspy.rwkv.kernels.gradients import can_learn, learn
 from aegir_dspy.rwkv.kernels.inference import can_walk, walk
 
 __all__ = ["CHUNK", "chunk_maps", "wkv_prefill", "wkv_step", "wkv_transition"]
@@ -56,6 +57,8 @@ def wkv_prefill(
     if can_walk(*arguments):
         return walk(arguments[:6], state)
     needs_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in arguments)
+    if needs_gradient and can_learn(*arguments):
+        return learn(*arguments)
     serial = not needs_gradient and r.device.type == "cpu" and r.shape[1] <= _SERIAL_UP_TO
     with torch.autocast(r.device.type, enabled=False):  # states stay float32 whatever the layers run in
         return _wkv_serial(*arguments) if serial else _wkv_chunks(*arguments)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from aegir_dspy.rwkv import RWKV7, StateTensors
 from aegir_dspy.rwkv.checkpoint import Weights, build_model
+from aegir_dspy.rwkv.kernels import gradients as gradienting
 from aegir_dspy.rwkv.kernels import inference, library
 from aegir_dspy.rwkv.kernels.library import SOURCE
 from aegir_dspy.rwkv.recurrence import wkv_prefill, wkv_transition
@@ -32,6 +33,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 def in_torch(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(inference, "library", lambda: None)
+    patch.setattr(gradienting, "library", lambda: None)
 
 
 def parts(batch: int, length: int, heads: int, size: int, seed: int) -> list[Tensor]:
@@ -78,7 +80,6 @@ def test_recurrence_is_torchs(batch: int, length: int, heads: int, size: int, se
     y, state = wkv_prefill(*arguments)
     with pytest.MonkeyPatch.context() as patch:
         in_torch(patch)
-        patch.setattr("aegir_dspy.rwkv.recurrence.can_walk", lambda *_: False)
         y2, state2 = wkv_prefill(*arguments)
     near(y, y2, 1e-5)
     near(state, state2, 1e-5)
@@ -165,6 +166,69 @@ def test_time_mix_does_not_depend_on_the_batch_nor_on_pieces(make_weights, geome
             assert torch.equal(state[0], whole[row])
 
 
+def gradients(rows: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, ...]:
+    leaves = [x.detach().clone().requires_grad_() for x in rows]
+    results = wkv_prefill(*leaves)
+    torch.autograd.backward(results, weights)
+    found = tuple(x.grad for x in leaves)
+    assert all(x is not None for x in found)
+    return found  # type: ignore[return-value]
+
+
+@needs_kernels
+@settings(max_examples=25, deadline=None)
+@given(
+    batch=st.integers(1, 3),
+    length=st.integers(1, 40),
+    heads=st.integers(1, 2),
+    size=st.sampled_from([16, 32, 48, 64]),
+    seed=st.integers(0, 99),
+)
+def test_gradients_are_torchs(batch: int, length: int, heads: int, size: int, seed: int) -> None:
+    rows = parts(batch, length, heads, size, seed)
+    weights = [rows[3] + 1, rows[6] - 1]
+    assert gradienting.can_learn(*rows)
+    ours = gradients(rows, weights)
+    with pytest.MonkeyPatch.context() as patch:
+        in_torch(patch)
+        theirs = gradients(rows, weights)
+    for found, expected in zip(ours, theirs, strict=True):
+        near(found, expected, 1e-5)
+
+
+@needs_kernels
+def test_gradients_do_not_depend_on_the_batch_nor_on_threads() -> None:
+    rows = parts(5, 37, 2, 64, 8)
+    weights = [rows[3], rows[6]]
+    whole = gradients(rows, weights)
+    for row in range(5):
+        one = gradients([x[row : row + 1] for x in rows], [x[row : row + 1] for x in weights])
+        assert all(torch.equal(a[0], b[row]) for a, b in zip(one, whole, strict=True))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert all(torch.equal(a, b) for a, b in zip(gradients(rows, weights), whole, strict=True))
+    finally:
+        torch.set_num_threads(threads)
+
+
+@needs_kernels
+def test_a_training_step_is_torchs(make_weights, geometries) -> None:
+    model = loaded(make_weights, geometries["ngram"], torch.float32).requires_grad_()
+    tokens, lengths = tokens_of([30, 11, 0, 23], 6), torch.tensor([30, 11, 0, 23])
+    found = []
+    for torch_only in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            if torch_only:
+                in_torch(patch)
+            model.zero_grad()
+            hidden, state = model(tokens, None, lengths)
+            (hidden[0].square().sum() + state.kv.square().sum()).backward()
+            found.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    for ours, theirs in zip(*found, strict=True):
+        near(ours, theirs, 2e-5)
+
+
 @needs_kernels
 def test_threads_change_nothing(make_weights, geometries) -> None:
     model = loaded(make_weights, geometries["L4-D256-N64"], torch.float32)
@@ -211,10 +275,13 @@ def test_not_a_number_is_not_hidden(make_weights, geometries) -> None:
         assert not hidden[1].isnan().any()
 
 
-def test_gradients_odd_heads_and_doubles_are_left_to_torch(make_model) -> None:
+def test_odd_heads_and_doubles_are_left_to_torch(make_model) -> None:
     arguments = parts(1, 3, 1, 32, 0)
     arguments[2].requires_grad_()
     assert not inference.can_walk(*arguments)
+    assert not gradienting.can_learn(*(x.double() for x in arguments))
+    assert not gradienting.can_learn(*parts(1, 3, 1, 8, 0))
+    assert not gradienting.can_learn(*parts(1, 3, 1, 128, 0))
     assert not inference.can_walk(*(x.double().detach() for x in arguments))
     assert not inference.can_walk(*parts(1, 3, 1, 8, 0))
     model = make_model("ngram")

@@ -1,4 +1,4 @@
-"""Compiled kernels for inference on a processor; without a compiler there are none, and torch does it all."""
+"""Compiled kernels for a processor; without a compiler there are none, and torch does it all."""
 
 from aegir_dspy.rwkv.kernels.library import library
 

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
     from aegir_dspy.rwkv import model as models
 
-__all__ = ["can_read", "can_walk", "read_layers", "walk"]
+__all__ = ["BLOCK", "LANES", "can_read", "can_walk", "read_layers", "run_wkv", "walk"]
 
-_LANES, _LARGEST_HEAD = 16, 128
+LANES, BLOCK, _LARGEST_HEAD = 16, 16, 128  # as in rwkv7.c
 
 
 def can_walk(*arguments: Tensor) -> bool:
     """Whether `walk` takes these: float32 on a processor, no gradients, a head size it knows."""
     size = arguments[0].shape[-1]
     return (
-        size % _LANES == 0
+        size % LANES == 0
         and size <= _LARGEST_HEAD
         and all(x.device.type == "cpu" and x.dtype == torch.float32 for x in arguments)
         and not (torch.is_grad_enabled() and any(x.requires_grad for x in arguments))
@@ -42,18 +42,26 @@ def can_walk(*arguments: Tensor) -> bool:
 
 def walk(arguments: Sequence[Tensor], state: Tensor) -> tuple[Tensor, Tensor]:
     """`wkv_prefill`: r, log_w, k, v, a, b (B, T, H, N) and the state (B, H, K, V), which is not changed."""
+    return run_wkv([x.contiguous() for x in arguments], state)
+
+
+def run_wkv(
+    rows: Sequence[Tensor], state: Tensor, u: Tensor | None = None, saved: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """`walk` on contiguous rows; fills u (B, T, H, N) and saved (B, ⌈T/BLOCK⌉, H, K, V) where they are given.
+
+    u is what was read of the state before each token, saved are the states before every `BLOCK`-th one.
+    """
     kernels = library()
     assert kernels is not None
-    batch, length, heads, size = arguments[0].shape
-    rows = [x.contiguous() for x in arguments]
+    batch, length, heads, size = rows[0].shape
     matrix, y = state.clone(memory_format=torch.contiguous_format), torch.empty_like(rows[0])
     offsets = torch.arange(batch + 1) * length
-    pointers = (ctypes.c_void_p * 6)(*(x.data_ptr() for x in rows))
+    inputs = (ctypes.c_void_p * 6)(*(x.data_ptr() for x in rows))
+    outputs = [None if x is None else x.data_ptr() for x in (matrix, y, u, saved)]
 
     def work(first: int, last: int) -> None:
-        kernels.aegir_wkv(
-            first, last, heads, size, offsets.data_ptr(), pointers, matrix.data_ptr(), y.data_ptr()
-        )
+        kernels.aegir_wkv(first, last, heads, size, offsets.data_ptr(), inputs, *outputs)
 
     split(batch * heads, y.numel(), work)
     return y, matrix
@@ -68,9 +76,9 @@ def can_read(model: models.RWKV7, state: StateTensors) -> bool:
         and norm.dtype == state.kv.dtype == state.shift.dtype == torch.float32
         and state.kv[0].is_contiguous()
         and state.shift[0, 0].is_contiguous()
-        and g.head_size % _LANES == 0
+        and g.head_size % LANES == 0
         and g.head_size <= _LARGEST_HEAD
-        and g.ffn % _LANES == 0
+        and g.ffn % LANES == 0
         and not torch.is_autocast_enabled("cpu")
         and not (torch.is_grad_enabled() and any(t.requires_grad for t in (*model.parameters(), *state)))
         and library() is not None

@@ -28,7 +28,7 @@ _FLAGS = (
 )  # fmt: skip
 _NATIVE = ("-march=native", "-DNATIVE")
 _PATIENCE = 60  # seconds for the compiler
-_REVISION = 1  # of what the functions take
+_REVISION = 2  # of what the functions take
 
 _int, _pointer = ctypes.c_int64, ctypes.c_void_p
 
@@ -55,7 +55,20 @@ class ShiftMix(ctypes.Structure):
 
 
 ARGUMENTS = {
-    "aegir_wkv": (_int, _int, _int, _int, _pointer, _pointer * 6, _pointer, _pointer),
+    "aegir_wkv": (_int, _int, _int, _int, _pointer, _pointer * 6, _pointer, _pointer, _pointer, _pointer),
+    "aegir_wkv_back": (
+        _int,
+        _int,
+        _int,
+        _int,
+        _pointer,
+        _pointer * 6,
+        _pointer,
+        _pointer,
+        _pointer,
+        _pointer,
+        _pointer * 6,
+    ),
     "aegir_time_mix": (_int, _int, _int, _int, _int, _pointer, ctypes.POINTER(TimeMix)),
     "aegir_shift_mix": (_int, _int, _int, _pointer, ctypes.POINTER(ShiftMix)),
     "aegir_square_relu": (_int, _int, _pointer),

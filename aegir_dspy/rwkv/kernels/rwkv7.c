@@ -1,4 +1,4 @@
-/* What surrounds the matrix products of an RWKV-7 layer, for inference on a processor.
+/* What surrounds the matrix products of an RWKV-7 layer, on a processor.
  *
  * Streams lie one after the other without padding: stream b has the rows offsets[b] … offsets[b + 1] of every
  * (M, D) array. Rows are float32, or bfloat16 (`half` = 1); all arithmetic is float32. What a stream becomes
@@ -16,6 +16,7 @@ typedef uint16_t vh __attribute__((vector_size(32)));
 #define LANES 16
 #define BLOCK 16 /* tokens prepared at once: what they need stays in the first cache */
 #define MOST 128 /* largest head */
+#define MOST_BACK 64 /* largest head with gradients */
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__x86_64__) && defined(__GLIBC__) && !defined(NATIVE)
 #define API __attribute__((visibility("default"), \
@@ -89,8 +90,9 @@ INLINE float root(float x) { /* of a positive number; no call that could set err
 
 /* --- the recurrence -------------------------------------------------------------------------------------- */
 
-/* What the recurrence takes and gives of a few tokens, all of one token together: r, w, k, v, a, b and y. */
-enum { R, W, K, V, A, B, Y, PARTS };
+/* What the recurrence takes and gives of a few tokens, all of one token together: r, w, k, v, a, b; y, and
+ * what was read of the state before the token, u = Sᵀ a. */
+enum { R, W, K, V, A, B, Y, U, PARTS };
 typedef float block[BLOCK * PARTS * MOST];
 
 INLINE float *part(float *x, int n, int t, int which) { return x + (t * PARTS + which) * n; }
@@ -118,6 +120,7 @@ INLINE void walk_columns(float *restrict x, int n, int count, float *restrict st
             }
         for (int j = 0; j < wide; j++) {
             store(part(x, n, t, Y), c + j * LANES, 0, y[j]);
+            store(part(x, n, t, U), c + j * LANES, 0, u[j]);
             u[j] = read[j];
         }
     }
@@ -129,39 +132,153 @@ INLINE void walk(float *x, int n, int count, float *state) {
     if (c < n) walk_columns(x, n, count, state, c, 1);
 }
 
+INLINE void take(float *x, int n, int count, int64_t from, int64_t step, const float *const in[6]) {
+    for (int t = 0; t < count; t++, from += step)
+        for (int i = 0; i < n; i += LANES) {
+            store(part(x, n, t, R), i, 0, at(in[0], from + i));
+            store(part(x, n, t, W), i, 0, exp16(at(in[1], from + i)));
+            store(part(x, n, t, K), i, 0, at(in[2], from + i));
+            store(part(x, n, t, V), i, 0, at(in[3], from + i));
+            store(part(x, n, t, A), i, 0, at(in[4], from + i));
+            store(part(x, n, t, B), i, 0, at(in[5], from + i));
+        }
+}
+
+/* How many blocks the streams before this one have; all streams are as long as the first. */
+INLINE int64_t blocks(const int64_t *offsets, int64_t stream) {
+    return (offsets[1] - offsets[0] + BLOCK - 1) / BLOCK * stream;
+}
+
 INLINE void wkv_heads(int64_t first, int64_t last, int64_t heads, int n, const int64_t *offsets,
-                      const float *const in[6], float *state, float *y) {
+                      const float *const in[6], float *state, float *y, float *u, float *saved) {
     block x;
     for (int64_t unit = first; unit < last; unit++) {
         int64_t stream = unit / heads, head = unit % heads;
         for (int64_t row = offsets[stream]; row < offsets[stream + 1]; row += BLOCK) {
             int count = offsets[stream + 1] - row < BLOCK ? (int)(offsets[stream + 1] - row) : BLOCK;
-            for (int t = 0; t < count; t++) {
-                int64_t from = ((row + t) * heads + head) * n;
-                for (int i = 0; i < n; i += LANES) {
-                    store(part(x, n, t, R), i, 0, at(in[0], from + i));
-                    store(part(x, n, t, W), i, 0, exp16(at(in[1], from + i)));
-                    store(part(x, n, t, K), i, 0, at(in[2], from + i));
-                    store(part(x, n, t, V), i, 0, at(in[3], from + i));
-                    store(part(x, n, t, A), i, 0, at(in[4], from + i));
-                    store(part(x, n, t, B), i, 0, at(in[5], from + i));
-                }
+            take(x, n, count, (row * heads + head) * n, heads * n, in);
+            if (saved) {
+                int64_t number = blocks(offsets, unit / heads) * heads + head;
+                number += (row - offsets[stream]) / BLOCK * heads;
+                memcpy(saved + number * n * n, state + unit * n * n, sizeof(float) * n * n);
             }
             walk(x, n, count, state + unit * n * n);
-            for (int t = 0; t < count; t++)
-                memcpy(y + ((row + t) * heads + head) * n, part(x, n, t, Y), sizeof(float) * n);
+            for (int t = 0; t < count; t++) {
+                int64_t to = ((row + t) * heads + head) * n;
+                memcpy(y + to, part(x, n, t, Y), sizeof(float) * n);
+                if (u) memcpy(u + to, part(x, n, t, U), sizeof(float) * n);
+            }
         }
     }
 }
 
 /* The recurrence alone. in: r, log w, k, v, a, b, each (M, H, n) float32; state (B, H, n, n) in place;
- * y (M, H, n). Does the units first … last of stream · H + head. */
+ * y (M, H, n). u and saved: NULL, or what `aegir_wkv_back` needs. Does the units first … last of
+ * stream · H + head. */
 API void aegir_wkv(int64_t first, int64_t last, int64_t heads, int64_t n, const int64_t *offsets,
-                   const float *const in[6], float *state, float *y) {
+                   const float *const in[6], float *state, float *y, float *u, float *saved) {
     switch (n) {
-        case 32: wkv_heads(first, last, heads, 32, offsets, in, state, y); break;
-        case 64: wkv_heads(first, last, heads, 64, offsets, in, state, y); break;
-        default: wkv_heads(first, last, heads, (int)n, offsets, in, state, y);
+        case 32: wkv_heads(first, last, heads, 32, offsets, in, state, y, u, saved); break;
+        case 64: wkv_heads(first, last, heads, 64, offsets, in, state, y, u, saved); break;
+        default: wkv_heads(first, last, heads, (int)n, offsets, in, state, y, u, saved);
+    }
+}
+
+/* --- its gradient ------------------------------------------------------------------------------------------- */
+
+/* The block's states before each token, transposed (v, k), from the one before the block. */
+INLINE void replay(float *x, int n, int count, const float *saved, float *states) {
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) states[j * n + i] = saved[i * n + j];
+    for (int t = 0; t < count; t++) {
+        const float *before = states + (int64_t)t * n * n, *u = part(x, n, t, U), *v = part(x, n, t, V);
+        float *restrict after = states + (int64_t)(t + 1) * n * n;
+        for (int i = 0; i < n; i += LANES) {
+            vf w = at(part(x, n, t, W), i), k = at(part(x, n, t, K), i), b = at(part(x, n, t, B), i);
+            for (int j = 0; j < n; j++)
+                store(after, j * n + i, 0, k * v[j] + b * u[j] + at(before, j * n + i) * w);
+        }
+    }
+}
+
+/* The gradient g (k, v) of the state after token t, `gt` the same transposed, to that before it; writes what
+ * the token's r, w, k, v, a, b get, over themselves. dy (n); states as `replay` leaves them. */
+INLINE void back(float *x, int n, int t, const float *dy, const float *states, float *restrict g,
+                 float *restrict gt) {
+    float *r = part(x, n, t, R), *w = part(x, n, t, W), *k = part(x, n, t, K), *v = part(x, n, t, V);
+    float *a = part(x, n, t, A), *b = part(x, n, t, B), *u = part(x, n, t, U);
+    const float *before = states + (int64_t)t * n * n, *after = before + n * n;
+    float dv[MOST_BACK], du[MOST_BACK];
+    for (int j = 0; j < n; j += LANES) {
+        vf to_v = {0}, to_u = {0}, said = at(dy, j);
+        for (int i = 0; i < n; i++) {
+            vf one = at(g, i * n + j) + said * r[i];
+            to_v += one * k[i];
+            to_u += one * b[i];
+            store(g, i * n + j, 0, one);
+        }
+        for (int i = 0; i < n; i++) store(g, i * n + j, 0, at(g, i * n + j) * w[i] + to_u * a[i]);
+        store(dv, j, 0, to_v);
+        store(du, j, 0, to_u);
+    }
+    for (int i = 0; i < n; i += LANES) {
+        vf to_r = {0}, to_w = {0}, to_k = {0}, to_a = {0}, to_b = {0};
+        vf r_i = at(r, i), w_i = at(w, i), a_i = at(a, i);
+        for (int j = 0; j < n; j++) {
+            vf one = at(gt, j * n + i) + r_i * dy[j], state = at(before, j * n + i);
+            to_r += at(after, j * n + i) * dy[j];
+            to_w += one * state;
+            to_k += one * v[j];
+            to_b += one * u[j];
+            to_a += state * du[j];
+            store(gt, j * n + i, 0, one * w_i + a_i * du[j]);
+        }
+        store(r, i, 0, to_r);
+        store(w, i, 0, to_w * w_i); /* of log w */
+        store(k, i, 0, to_k);
+        store(a, i, 0, to_a);
+        store(b, i, 0, to_b);
+    }
+    memcpy(v, dv, sizeof(float) * n);
+}
+
+INLINE void back_heads(int64_t first, int64_t last, int64_t heads, int n, const int64_t *offsets,
+                       const float *const in[6], const float *u, const float *saved, const float *dy,
+                       float *dstate, float *const out[6]) {
+    block x;
+    float states[(BLOCK + 1) * MOST_BACK * MOST_BACK], gt[MOST_BACK * MOST_BACK];
+    static const int which[6] = {R, W, K, V, A, B};
+    for (int64_t unit = first; unit < last; unit++) {
+        int64_t stream = unit / heads, head = unit % heads, length = offsets[stream + 1] - offsets[stream];
+        float *g = dstate + unit * n * n;
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < n; j++) gt[j * n + i] = g[i * n + j];
+        for (int64_t number = (length + BLOCK - 1) / BLOCK - 1; number >= 0; number--) {
+            int64_t row = offsets[stream] + number * BLOCK, from = (row * heads + head) * n;
+            int count = length - number * BLOCK < BLOCK ? (int)(length - number * BLOCK) : BLOCK;
+            take(x, n, count, from, heads * n, in);
+            for (int t = 0; t < count; t++)
+                memcpy(part(x, n, t, U), u + from + t * heads * n, sizeof(float) * n);
+            replay(x, n, count, saved + ((blocks(offsets, stream) + number) * heads + head) * n * n, states);
+            for (int t = count - 1; t >= 0; t--) {
+                back(x, n, t, dy + from + t * heads * n, states, g, gt);
+                for (int i = 0; i < 6; i++)
+                    memcpy(out[i] + from + t * heads * n, part(x, n, t, which[i]), sizeof(float) * n);
+            }
+        }
+    }
+}
+
+/* Gradients of `aegir_wkv`, from those of y (dy) and of the state after it (dstate, which becomes that of the
+ * state before). u and saved are what it wrote: (M, H, n), and (B, blocks, H, n, n) states before every 16th
+ * token. All streams have one length; n up to 64. */
+API void aegir_wkv_back(int64_t first, int64_t last, int64_t heads, int64_t n, const int64_t *offsets,
+                        const float *const in[6], const float *u, const float *saved, const float *dy,
+                        float *dstate, float *const out[6]) {
+    switch (n) {
+        case 32: back_heads(first, last, heads, 32, offsets, in, u, saved, dy, dstate, out); break;
+        case 64: back_heads(first, last, heads, 64, offsets, in, u, saved, dy, dstate, out); break;
+        default: back_heads(first, last, heads, (int)n, offsets, in, u, saved, dy, dstate, out);
     }
 }
 
@@ -303,7 +420,7 @@ API void aegir_shift_mix(int64_t half, int64_t first, int64_t last, const int64_
 }
 
 /* Of what the functions take; `library.py` refuses another one. */
-API int64_t aegir_revision(void) { return 1; }
+API int64_t aegir_revision(void) { return 2; }
 
 /* x ← max(x, 0)² for `count` numbers, a multiple of 16. */
 API void aegir_square_relu(int64_t half, int64_t count, void *x) {
