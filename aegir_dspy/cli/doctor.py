@@ -24,6 +24,7 @@ _EXTRAS = {
     "lightning": ("agentlightning",),
     "hermit": ("owlready2",),
     "ray": ("ray",),
+    "serve": ("fastapi", "uvicorn"),
     "spark": ("pyspark",),
 }
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from aegir_dspy._version import __version__
-from aegir_dspy.cli import annotate, doctor, evaluate, train, verify
+from aegir_dspy.cli import annotate, doctor, evaluate, serve, train, verify
 from aegir_dspy.errors import AegirError, InputError
 
 __all__ = ["app", "main"]
@@ -34,6 +34,7 @@ app = typer.Typer(
 app.command("annotate", epilog=annotate.EXAMPLES)(annotate.annotate)
 app.command("verify", epilog=verify.EXAMPLES)(verify.verify)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.add_typer(train.app, name="train")
 app.command("doctor")(doctor.doctor)
 

@@ -1,0 +1,401 @@
+"""The server as its clients see it: real sockets, OpenAI's own client, random weights."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
+import httpx  # noqa: E402
+import uvicorn  # noqa: E402
+from dspy.lm15 import Config, Request  # noqa: E402
+from dspy.lm15 import Message as LmMessage  # noqa: E402
+
+from aegir_dspy.adapters.dspy_lm.fields import prompt_of  # noqa: E402
+from aegir_dspy.adapters.openai_server import Host, Limits, create_app, serve  # noqa: E402
+from aegir_dspy.adapters.openai_server.plan import chat_prompt  # noqa: E402
+from aegir_dspy.adapters.openai_server.wire import Message  # noqa: E402
+from aegir_dspy.errors import InputError  # noqa: E402
+from aegir_dspy.rwkv import Engine  # noqa: E402
+from aegir_dspy.swarm import Swarm  # noqa: E402
+
+KEY = "a key of this test"
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "kind": {"enum": ["city", "name"]},
+        "count": {"type": "integer"},
+        "sure": {"type": "boolean"},
+    },
+    "required": ["kind", "count", "sure"],
+    "additionalProperties": False,
+}
+CHAT: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Say it."}]
+
+
+@contextmanager
+def running(host: Host, key: str | None = KEY) -> Iterator[str]:
+    """A server on a free port; its address."""
+    config = uvicorn.Config(
+        create_app(host, api_key=key), port=0, log_level="error", timeout_graceful_shutdown=5
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, make_weights: Callable[..., Path]) -> Engine:
+    return Engine.load(make_weights(tmp_path_factory.mktemp("serve") / "tiny.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def host(engine: Engine, bundle_path: Path) -> Host:
+    swarm = partial(Swarm, checkpoint=str(bundle_path), abstain_below=0.0)
+    limits = Limits(body_bytes=100_000, prompt_tokens=3000, max_tokens=200, requests=64, states=2)
+    return Host({"tiny": engine}, limits=limits, swarm=swarm)
+
+
+@pytest.fixture(scope="module")
+def address(host: Host) -> Iterator[str]:
+    with running(host) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(address: str) -> Any:
+    return openai.OpenAI(base_url=f"{address}/v1", api_key=KEY, max_retries=0)
+
+
+@pytest.fixture(scope="module")
+def http(address: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {KEY}"}, timeout=60) as found:
+        yield found
+
+
+def test_completion(client: Any, engine: Engine) -> None:
+    asked = {"model": "tiny", "prompt": "ab", "max_tokens": 12, "temperature": 0.9, "seed": 3, "n": 2}
+    found = client.completions.create(**asked, logprobs=2, extra_body={"return_token_ids": True})
+    again = client.completions.create(**{**asked, "model": "aegir/tiny"})
+    assert [c.text for c in found.choices] == [c.text for c in again.choices]
+    assert [c.index for c in found.choices] == [0, 1] and found.choices[0].text != found.choices[1].text
+    assert found.usage.prompt_tokens == 2
+    assert found.usage.completion_tokens == sum(len(c.token_ids) for c in found.choices)
+    first = found.choices[0]
+    assert first.prompt_token_ids == list(b"ab")
+    assert len(first.logprobs.tokens) == len(first.logprobs.token_logprobs) == len(first.logprobs.text_offset)
+    assert all(len(top) == 2 for top in first.logprobs.top_logprobs)
+    given = engine.score("ab", [first.text])[0] if first.text.isascii() else None
+    assert given is None or given == pytest.approx(sum(first.logprobs.token_logprobs), abs=1e-3)
+
+
+def test_prompts_of_every_form(client: Any) -> None:
+    ask = partial(client.completions.create, model="tiny", max_tokens=5, temperature=0)
+    single = [ask(prompt=text).choices[0].text for text in ("one", "two")]
+    assert [c.text for c in ask(prompt=["one", "two"]).choices] == single
+    assert [c.text for c in ask(prompt=[list(b"one"), list(b"two")]).choices] == single
+    assert ask(prompt=list(b"two")).choices[0].text == single[1]
+
+
+def test_chat_reads_what_the_dspy_door_reads(client: Any) -> None:
+    system, user = (turn["content"] for turn in CHAT)
+    request = Request(model="m", system=system, messages=(LmMessage.user(user),), config=Config())
+    prompt = chat_prompt([Message(**turn) for turn in CHAT])
+    assert prompt == prompt_of(request)
+    found = client.chat.completions.create(
+        model="tiny", messages=CHAT, max_tokens=9, temperature=0, logprobs=True, top_logprobs=1
+    )
+    told = client.completions.create(
+        model="tiny", prompt=prompt, max_tokens=9, temperature=0, stop=["\n\nUser:", "\n\nSystem:"]
+    )
+    [choice] = found.choices
+    assert choice.message.content == told.choices[0].text
+    scores = choice.logprobs.content
+    assert b"".join(bytes(s.bytes) for s in scores).decode("utf-8", "replace") == choice.message.content
+    assert all(s.top_logprobs[0].logprob >= s.logprob - 1e-6 for s in scores)
+
+
+def test_stop_ends_the_text(client: Any) -> None:
+    ask = partial(client.completions.create, model="tiny", prompt="x", max_tokens=80, temperature=1.0, seed=5)
+    whole = ask().choices[0].text
+    stop = next(letter for letter in whole[5:] if letter.isascii())
+    cut = ask(stop=[stop], logprobs=0).choices[0]
+    assert cut.text == whole[: whole.index(stop)] and cut.finish_reason == "stop"
+    assert len(cut.logprobs.tokens) <= len(cut.text.encode())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_streams_come_in_pieces_and_make_the_whole(client: Any, count: int) -> None:
+    asked = {"model": "tiny", "messages": CHAT, "max_tokens": 30, "temperature": 1.0, "seed": 1, "n": count}
+    whole = client.chat.completions.create(**asked)
+    told, ends, usage, chunks = [""] * count, [""] * count, None, 0
+    for event in client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}):
+        chunks += 1
+        usage = event.usage
+        for choice in event.choices:
+            told[choice.index] += choice.delta.content or ""
+            ends[choice.index] = choice.finish_reason or ends[choice.index]
+    assert told == [c.message.content for c in whole.choices]
+    assert ends == [c.finish_reason for c in whole.choices]
+    assert usage == whole.usage and chunks > 5 * count
+
+
+def test_completions_stream(client: Any) -> None:
+    asked = {"model": "tiny", "prompt": "q", "max_tokens": 20, "temperature": 0}
+    events = list(client.completions.create(**asked, stream=True, logprobs=1))
+    text = "".join(event.choices[0].text for event in events)
+    assert text == client.completions.create(**asked).choices[0].text and len(events) > 5
+    assert events[-1].choices[0].logprobs.tokens
+
+
+def test_json_schema_holds_under_random_weights(client: Any) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "found", "schema": SCHEMA, "strict": True}}
+    answers = set()
+    for seed in range(6):
+        asked = {"model": "tiny", "messages": CHAT, "temperature": 1.5, "seed": seed, "response_format": form}
+        text = client.chat.completions.create(**asked, max_tokens=40).choices[0].message.content
+        jsonschema.validate(json.loads(text), SCHEMA)
+        answers.add(text)
+    assert len(answers) > 1
+    streamed = client.chat.completions.create(**asked, max_tokens=40, stream=True)
+    assert "".join(e.choices[0].delta.content or "" for e in streamed) == text
+
+
+def test_patterns_and_choices(client: Any) -> None:
+    ask = partial(client.completions.create, model="tiny", prompt="x", temperature=1.5, seed=2, max_tokens=20)
+    assert ask(extra_body={"guided_choice": ["red", "green"]}).choices[0].text in ("red", "green")
+    text = ask(extra_body={"guided_regex": "[0-9]{3}-[ab]{2}"}).choices[0].text
+    assert len(text) == 6 and text[3] == "-" and text[:3].isdigit()
+
+
+def test_a_constraint_nothing_satisfies_is_refused(client: Any) -> None:
+    schema = {"type": "object", "properties": {"a": False}, "required": ["a"]}
+    form = {"type": "json_schema", "json_schema": {"name": "none", "schema": schema}}
+    with pytest.raises(openai.BadRequestError, match="satisfies"):
+        client.chat.completions.create(model="tiny", messages=CHAT, response_format=form)
+
+
+def test_a_state_is_read_once(http: httpx.Client, client: Any) -> None:
+    read = http.post("/v1/states", json={"model": "tiny", "input": "A long text. "}).json()
+    assert read["tokens"] == 13 and read["model"] == "tiny"
+    ask = partial(client.completions.create, model="tiny", max_tokens=10, temperature=0)
+    from_state = ask(prompt="Go on", extra_body={"state": read["id"]})
+    assert from_state.choices[0].text == ask(prompt="A long text. Go on").choices[0].text
+    assert from_state.usage.prompt_tokens == 5
+    assert ask(prompt="", extra_body={"state": read["id"]}).choices[0].text
+    more = http.post("/v1/states", json={"model": "tiny", "input": "Go on", "state": read["id"]}).json()
+    assert ask(prompt="", extra_body={"state": more["id"]}).choices[0].text == from_state.choices[0].text
+    http.post("/v1/states", json={"model": "tiny", "input": "another"})  # the third: there is room for two
+    assert http.get(f"/v1/states/{read['id']}").status_code == 404
+    assert http.get(f"/v1/states/{more['id']}").json()["tokens"] == 18
+    assert http.delete(f"/v1/states/{more['id']}").json()["deleted"]
+    gone = http.post("/v1/completions", json={"model": "tiny", "prompt": "a", "state": more["id"]})
+    assert gone.status_code == 404 and gone.json()["error"]["code"] == "no_state"
+
+
+def test_annotate(http: httpx.Client) -> None:
+    forms = [
+        {"csv": "mail,price\na@b.de,1.5\nc@d.org,2\n"},
+        {"columns": {"mail": ["a@b.de", "c@d.org"], "price": [1.5, 2]}},
+        {"rows": [{"mail": "a@b.de", "price": 1.5}, {"mail": "c@d.org", "price": 2}]},
+    ]
+    results = [http.post("/v1/annotate", json={"tables": [{"name": "shop", **form}]}) for form in forms]
+    assert [r.status_code for r in results] == [200] * 3
+    tables = [r.json()["tables"][0] for r in results]
+    assert results[0].json()["schema"] == "aegir.result/1"
+    assert [c["name"] for c in tables[0]["columns"]] == ["mail", "price"]
+    types = [[c["type"] for c in table["columns"]] for table in tables]
+    assert types[0] == types[1] == types[2]
+    plain = http.post("/v1/annotate", content=forms[0]["csv"], headers={"Content-Type": "text/csv"})
+    assert [c["type"] for c in plain.json()["tables"][0]["columns"]] == types[0]
+    assert "/tmp" not in plain.text
+
+
+def test_models_health_and_metrics(http: httpx.Client, client: Any, address: str) -> None:
+    assert [m.id for m in client.models.list()] == ["tiny"]
+    assert client.models.retrieve("tiny").aegir["tokenizer"] == "bytes"
+    with pytest.raises(openai.NotFoundError, match="expected a model of tiny"):
+        client.completions.create(model="other", prompt="x")
+    assert httpx.get(f"{address}/health").json()["status"] == "ok"  # without a key
+    before = http.get("/metrics").text
+    client.completions.create(model="tiny", prompt="x", max_tokens=3, temperature=0)
+    after = http.get("/metrics").text
+    name = 'aegir_requests_total{path="/v1/completions",status="200"}'
+    value = [dict(line.rsplit(" ", 1) for line in t.splitlines() if line[0] != "#") for t in (before, after)]
+    assert int(value[1][name]) == int(value[0].get(name, 0)) + 1
+    assert value[1]["aegir_answers_open"] == "0"
+    assert int(value[1]['aegir_request_seconds_bucket{le="+Inf"}']) == int(
+        value[1]["aegir_request_seconds_count"]
+    )
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong", f"Basic {KEY}", KEY, "Bearer", "Bearer \xff"])
+def test_a_wrong_key_is_refused_everywhere(address: str, header: str | None) -> None:
+    headers = {} if header is None else {"Authorization": header.encode("latin-1")}
+    for path in ("/v1/models", "/metrics", "/v1/completions", "/nothing"):
+        found = httpx.post(f"{address}{path}", headers=headers, json={})
+        assert found.status_code == 401
+        assert found.json()["error"]["code"] == "invalid_api_key"
+
+
+def test_another_address_needs_a_key(host: Host) -> None:
+    for address in ("0.0.0.0", "::", "192.168.1.2", "example.org"):
+        with pytest.raises(InputError, match="expected an API key"):
+            serve(host, address=address)
+
+
+def test_limits(http: httpx.Client, host: Host) -> None:
+    ask = partial(http.post, "/v1/completions")
+    large = ask(json={"model": "tiny", "prompt": "x" * 200_000})
+    assert large.status_code == 413 and large.json()["error"]["code"] == "request_too_large"
+    pieces = (b"x" * 10_000 for _ in range(30))  # no Content-Length
+    assert ask(content=pieces, headers={"Content-Type": "application/json"}).status_code == 413
+    assert ask(content=b"x" * 900_000).status_code == 413
+    long = ask(json={"model": "tiny", "prompt": "x" * 3001})
+    assert long.status_code == 400 and long.json()["error"]["code"] == "context_length_exceeded"
+    assert ask(json={"model": "tiny", "prompt": "x", "max_tokens": 201}).status_code == 400
+    assert ask(json={"model": "tiny", "prompt": "x", "n": 65}).status_code == 400
+    taken = host.load.take(60)
+    try:
+        full = ask(json={"model": "tiny", "prompt": "x", "n": 5})
+        assert full.status_code == 429 and full.headers["Retry-After"] == "1"
+        assert full.json()["error"]["type"] == "rate_limit_error"
+        assert ask(json={"model": "tiny", "prompt": "x", "n": 4}).status_code == 200
+    finally:
+        host.load.give_back(taken)
+    assert host.load.taken == 0
+
+
+def test_clients_at_once_get_what_each_gets_alone(client: Any, host: Host) -> None:
+    def ask(i: int) -> str:
+        asked = {"model": "tiny", "prompt": f"client {i}", "max_tokens": 24, "temperature": 0.8, "seed": i}
+        found: str = client.completions.create(**asked).choices[0].text
+        return found
+
+    alone = [ask(i) for i in range(16)]
+    with ThreadPoolExecutor(16) as pool:
+        together = list(pool.map(ask, range(16)))
+    assert together == alone and len(set(alone)) > 8
+    assert host.load.taken == 0
+
+
+def test_a_client_that_goes_frees_its_place(http: httpx.Client, host: Host, engine: Engine) -> None:
+    asked = {"model": "tiny", "prompt": "x", "max_tokens": 200, "temperature": 1.0, "seed": 1, "n": 40}
+    for stream in (True, False):
+        body = json.dumps({**asked, "stream": stream}).encode()
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        with socket.create_connection((http.base_url.host, int(http.base_url.port or 0))) as connection:
+            connection.sendall(head.encode() + body)
+            deadline = time.monotonic() + 10
+            while not host.load.taken and time.monotonic() < deadline:
+                time.sleep(0.002)
+        deadline = time.monotonic() + 10
+        while (host.load.taken or engine.scheduler.busy) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert host.load.taken == 0 and engine.scheduler.busy == 0
+
+
+def test_malformed_requests_are_refused_and_never_a_defect(http: httpx.Client, host: Host) -> None:
+    chance = random.Random(0)
+    statuses: dict[int, int] = {}
+    for number in range(220):
+        path, content, headers = _malformed(chance, number)
+        found = http.post(path, content=content, headers=headers)
+        statuses[found.status_code] = statuses.get(found.status_code, 0) + 1
+        assert found.status_code < 500, (path, content[:200], found.text)
+        if found.status_code != 200:
+            assert set(found.json()["error"]) == {"message", "type", "param", "code"}, (path, content[:200])
+    assert sum(count for status, count in statuses.items() if 400 <= status < 500) > 200
+    assert host.load.taken == 0
+    assert http.get("/health").json()["status"] == "ok"
+
+
+def _malformed(chance: random.Random, number: int) -> tuple[str, bytes, dict[str, str]]:
+    """A request with something wrong about it; a few turn out to be right."""
+    path = chance.choice(
+        ["/v1/completions", "/v1/chat/completions", "/v1/states", "/v1/annotate", "/v1/x", "/v1/models"]
+    )
+    good: dict[str, Any] = {
+        "model": "tiny",
+        "prompt": "x",
+        "messages": CHAT,
+        "input": "x",
+        "tables": [{"csv": "a\n1"}],
+        "max_tokens": 2,
+    }
+    text = json.dumps(good)
+    raw = [
+        b"", b"{", b"[]", b"null", b"1", b'"x"', b"\xff\xfe", b"[" * 5000, b'{"a":' * 3000,
+        text.encode("utf-16"), text[: chance.randrange(len(text))].encode(),
+        bytes(chance.randrange(256) for _ in range(60)),
+    ]  # fmt: skip
+    headers = {"Content-Type": "application/json"}
+    if number % 3 == 0:
+        kinds = [
+            "application/json",
+            "text/plain",
+            "text/csv",
+            "multipart/form-data",
+            "application/json; charset=x",
+        ]
+        return path, raw[(number // 3) % len(raw)], {"Content-Type": chance.choice(kinds)}
+    schemas: list[Any] = [{"type": "no"}, {"$ref": "#/x"}, _nested(60), {"enum": []}, 7]
+    odd: list[Any] = [
+        None, True, -1, 0, 1e308, 10**40, "", "\ud800", "x", [], {}, [[]], [None], [-1], [256], ["\ud800"],
+        {"a": 1}, {"type": "json_schema"}, float("nan"), float("inf"), [{"role": "tool", "content": "x"}],
+        [{"role": "user", "content": [{"type": "image_url"}]}], [{"rows": [{}]}], [{"columns": {}}],
+        [{"columns": {"a": [[1]]}}], [{"csv": ""}], [{"csv": "\x00"}], "(", "[", "a{1,999999}", "(?=a)",
+        *({"type": "json_schema", "json_schema": {"schema": schema}} for schema in schemas),
+    ]  # fmt: skip
+    names = [
+        *good,
+        "temperature",
+        "top_p",
+        "n",
+        "seed",
+        "stop",
+        "logprobs",
+        "response_format",
+        "guided_regex",
+        "guided_choice",
+        "state",
+        "stream",
+        "tools",
+        "logit_bias",
+    ]
+    for _ in range(chance.randrange(2, 5)):
+        good[chance.choice(names)] = chance.choice(odd)
+    good[chance.choice(["model", "max_tokens", "temperature", "n"])] = chance.choice(
+        [-1, "\ud800", [1], {"a": 1}]
+    )
+    return path, json.dumps(good).encode(), headers
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": "string"}
+    for _ in range(depth):
+        found = {"type": "array", "items": found}
+    return found
