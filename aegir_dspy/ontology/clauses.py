@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import NamedTuple
 
 from aegir_dspy.ontology.axioms import (
     Axiom,
@@ -46,8 +47,7 @@ __all__ = ["Clause", "Clauses"]
 _MOST_SPLITS = 64  # clauses that one axiom may become
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(NamedTuple):
     """Where a thing is of all of `body` and has a value of all of `properties`, it is a `head`.
 
     `reasons` has bit i set where axiom i says so.
