@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ from aegir_dspy.ontology.axioms import (
 )
 from aegir_dspy.ontology.background import background
 from aegir_dspy.ontology.datatypes import SPACES, colours, size
+from aegir_dspy.ontology.registry import load_ontology
 from aegir_dspy.ontology.satisfiability import MOST_AXIOMS, unsatisfiable_classes
 from aegir_dspy.ontology.terms import Ontology, Term
 
@@ -317,3 +319,13 @@ def test_colours() -> None:
     assert colours([two, two, two | zero], {(0, 1), (1, 2), (0, 2)})
     assert not colours([zero, zero], {(0, 1)})
     assert colours([zero, two], {(0, 1)})
+
+
+def test_a_verdict_is_remembered_and_the_memory_stays_here() -> None:
+    ontology = pickle.loads(pickle.dumps(load_ontology("schema")))
+    axioms = (SubClass(Named(":Row"), Named("schema:Book")),)
+    first = unsatisfiable_classes(axioms, ontology, explain=1)
+    assert first.ok and unsatisfiable_classes(list(axioms), ontology) is first
+    assert unsatisfiable_classes(axioms, ontology, domains=False) is not first
+    again = pickle.loads(pickle.dumps(ontology))
+    assert again == ontology and not again.derived and unsatisfiable_classes(axioms, again) == first
