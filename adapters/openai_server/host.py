@@ -1,4 +1,4 @@
-"""What a server has: models, the states it keeps, a swarm for tables, and how much more it can take."""
+"""What a server has: models, the states it keeps, what annotates tables, and how much more it can take."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from aegir_dspy.adapters.openai_server.limits import Limits
 from aegir_dspy.rwkv import Engine, State
 
 if TYPE_CHECKING:
-    from aegir_dspy.swarm import Swarm
     from aegir_dspy.tables import TableSet
 
 __all__ = ["Host", "Load", "Shelf"]
@@ -27,7 +26,8 @@ class Host:
     Args:
         engines: by name; the names go with and without ``aegir/`` before them.
         limits: how much is taken on.
-        swarm: makes what annotates tables, when the first tables come; None for a server without.
+        annotate: tables to their ``aegir.result/1``, called by one request after the other; None for a
+            server without.
     """
 
     def __init__(
@@ -35,12 +35,11 @@ class Host:
         engines: Mapping[str, Engine],
         *,
         limits: Limits = Limits(),  # noqa: B008 (frozen)
-        swarm: Callable[[], Swarm] | None = None,
+        annotate: Callable[[TableSet], dict[str, Any]] | None = None,
     ) -> None:
         self.engines, self.limits, self.started = dict(engines), limits, int(time.time())
         self.shelf, self.load = Shelf(limits.states), Load(limits.requests)
-        self._make_swarm, self._swarm = swarm, None if swarm is None else threading.Lock()
-        self._made: Swarm | None = None
+        self._annotate, self._annotating = annotate, threading.Lock()
 
     def engine(self, name: str) -> tuple[str, Engine]:
         """The model of a name. Raises ApiError, 404, for one that is not here."""
@@ -52,14 +51,11 @@ class Host:
         return known, self.engines[known]
 
     def annotate(self, tables: TableSet) -> dict[str, Any]:
-        """The ``aegir.result/1`` of tables; one request after the other."""
-        if self._swarm is None or self._make_swarm is None:
+        """The ``aegir.result/1`` of tables, one request after the other. Raises ApiError, 404."""
+        if self._annotate is None:
             raise ApiError(404, "this server annotates no tables: start it with --annotate")
-        from aegir_dspy.report.document import result_document
-
-        with self._swarm:
-            self._made = self._made or self._make_swarm()
-            return result_document(self._made(tables=tables))
+        with self._annotating:
+            return self._annotate(tables)
 
     @property
     def streams(self) -> tuple[int, int]:

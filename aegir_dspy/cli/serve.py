@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from aegir_dspy.errors import InputError
 
 if TYPE_CHECKING:
     from aegir_dspy.rwkv import Engine
+    from aegir_dspy.tables import TableSet
 
 __all__ = ["EXAMPLES", "serve"]
 
@@ -53,7 +54,6 @@ def serve(
     """
     from aegir_dspy.adapters.openai_server import Host, Limits
     from aegir_dspy.adapters.openai_server import serve as run
-    from aegir_dspy.swarm import Swarm
 
     limits = Limits(
         requests=max_requests,
@@ -63,11 +63,11 @@ def serve(
         states=max_states,
     )
     chosen = str(checkpoint) if checkpoint else None
-    swarm = partial(Swarm, vocabulary=vocabulary, checkpoint=chosen, device=device) if annotate else None
+    annotating = _annotator(vocabulary, chosen, device) if annotate else None
     engines = _engines(model or ["columns"], device, dtype, max_batch)
     signal.signal(signal.SIGTERM, _leave)
     sys.stderr.write(f"aegir: serving {', '.join(engines)} at http://{host}:{port}/v1\n")
-    run(Host(engines, limits=limits, swarm=swarm), address=host, port=port, api_key=api_key)
+    run(Host(engines, limits=limits, annotate=annotating), address=host, port=port, api_key=api_key)
 
 
 def _engines(models: list[str], device: str, dtype: str, max_batch: int) -> dict[str, Engine]:
@@ -87,6 +87,15 @@ def _engines(models: list[str], device: str, dtype: str, max_batch: int) -> dict
         engines[path.stem] = Engine.load(path, device=device, dtype=dtypes[dtype])
         engines[path.stem].max_batch = max_batch
     return engines
+
+
+def _annotator(vocabulary: str, checkpoint: str | None, device: str) -> Callable[[TableSet], dict[str, Any]]:
+    """What annotates tables; its weights are loaded here, and what is wrong with them is said here."""
+    from aegir_dspy.report.document import result_document
+    from aegir_dspy.swarm import Swarm
+
+    swarm = Swarm(vocabulary=vocabulary, checkpoint=checkpoint, device=device)
+    return lambda tables: result_document(swarm(tables=tables))
 
 
 def _leave(_: int, __: FrameType | None) -> None:

@@ -29,6 +29,7 @@ from aegir_dspy.adapters.openai_server import Host, Limits, create_app, serve  #
 from aegir_dspy.adapters.openai_server.plan import chat_prompt  # noqa: E402
 from aegir_dspy.adapters.openai_server.wire import Message  # noqa: E402
 from aegir_dspy.errors import InputError  # noqa: E402
+from aegir_dspy.report.document import result_document  # noqa: E402
 from aegir_dspy.rwkv import Engine  # noqa: E402
 from aegir_dspy.swarm import Swarm  # noqa: E402
 
@@ -73,9 +74,11 @@ def engine(tmp_path_factory: pytest.TempPathFactory, make_weights: Callable[...,
 
 @pytest.fixture(scope="module")
 def host(engine: Engine, bundle_path: Path) -> Host:
-    swarm = partial(Swarm, checkpoint=str(bundle_path), abstain_below=0.0)
+    swarm = Swarm(checkpoint=str(bundle_path), abstain_below=0.0)
     limits = Limits(body_bytes=100_000, prompt_tokens=3000, max_tokens=200, requests=64, states=2)
-    return Host({"tiny": engine}, limits=limits, swarm=swarm)
+    return Host(
+        {"tiny": engine}, limits=limits, annotate=lambda tables: result_document(swarm(tables=tables))
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,65 @@
+"""How a server is started; FastAPI and uvicorn are imported here, when it is."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from aegir_dspy.adapters.openai_server.host import Host
+from aegir_dspy.errors import InputError, PrerequisiteError
+
+__all__ = ["create_app", "serve"]
+
+
+def create_app(host: Host, *, api_key: str | None = None) -> Any:
+    """The ASGI application; every request but ``/health`` needs the key, if there is one.
+
+    Raises:
+        PrerequisiteError: FastAPI is not installed.
+    """
+    try:
+        from aegir_dspy.adapters.openai_server.app import application
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    return application(host, api_key)
+
+
+def serve(host: Host, *, address: str = "127.0.0.1", port: int = 8000, api_key: str | None = None) -> None:
+    """Serve until SIGINT or SIGTERM; what is being answered then is finished (30 s at most).
+
+    Raises:
+        InputError: another address than loopback without a key.
+        PrerequisiteError: FastAPI or uvicorn is not installed.
+    """
+    if not api_key and not _is_loopback(address):
+        raise InputError(
+            f"expected an API key to serve at {address}, found none: give --api-key or AEGIR_API_KEY, or "
+            "serve at 127.0.0.1"
+        )
+    app = create_app(host, api_key=api_key)
+    try:
+        import uvicorn
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    uvicorn.run(
+        app,
+        host=address,
+        port=port,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=30,
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _missing(error: ModuleNotFoundError) -> PrerequisiteError:
+    return PrerequisiteError(
+        f"serving needs FastAPI and uvicorn, found no {error.name}: pip install 'aegir-dspy[serve]'"
+    )
