@@ -2,16 +2,16 @@
 
     python benchmarks/verifier_truth.py [--quick] [--seed N] [--json FILE] [--data DIR]
 
-The swarm annotates the `sotab82` dev tables that have at least two labelled columns; then the columns without a
-label, whose truth nobody knows, are left out. Eight compositions a table are sampled from the calibrated
+The swarm annotates the `sotab82` dev tables that have at least two labelled columns; then the columns without
+a label, whose truth nobody knows, are left out. Eight compositions a table are sampled from the calibrated
 probabilities (temperature 2). F1 of a composition: the share of its columns whose type is right. R never sees
 a label.
 
-Rows: Spearman's correlation of R and F1 over tables (mean of the samples; the swarm's own answers), and over all
-samples, beside ``aegir-0.3`` and the swarm's own confidence. `ideal` is what a perfect judge would reach: most
-of the swarm's own answers are all right, and so alike. Then the F1 of one sample, of the best of eight by R, by
-``aegir-0.3`` and by confidence, of the swarm's own answer, and of the best by truth. ± is the standard error
-over resamples of the tables.
+Rows: Spearman's correlation of R and F1 over tables (mean of the samples; the swarm's own answers), and over
+all samples, beside ``aegir-0.3`` and the swarm's own confidence. `ideal` is what a perfect judge would reach:
+most of the swarm's own answers are all right, and so alike. Then the F1 of one sample, of the best of eight
+by R, by ``aegir-0.3`` and by confidence, of the swarm's own answer, and of the best by truth. ± is the
+standard error over resamples of the tables.
 """
 
 from __future__ import annotations
