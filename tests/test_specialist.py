@@ -239,7 +239,7 @@ def test_the_cache_tells_states_and_checkpoints_apart(
 ) -> None:
     primary = Primary("question -> answer", checkpoint=weights, max_tokens=8)
     second = Primary("question -> answer", checkpoint=others, max_tokens=8)
-    counts = [Count(monkeypatch, p.checkpoint.lm.engine, "complete") for p in (primary, second)]
+    counts = [Count(monkeypatch, p.checkpoint.lm.engine, "answer") for p in (primary, second)]
     one, other = reader(document="abc" * 9), reader(document="xyz" * 9)
     first = [primary(question="?", latent=state).answer for state in (one, other, None)]
     assert [len(count.calls) for count in counts] == [3, 0]

@@ -33,17 +33,21 @@ class Constraint(Protocol):
     shortened: bool
 
     def allow(self, mask: Mask, closing: bool = False) -> None:
-        """Write the allowed tokens into `mask`, at least one.
+        """Write the allowed tokens into `mask`.
 
         `closing` asks for those that bring the end nearer, because there is no more room.
 
         Raises:
-            ConstraintError: no token is allowed.
+            ConstraintError: nothing can be said any more.
         """
         ...
 
     def accept(self, token: int) -> bytes:
-        """Go on with a token that was allowed; the text that has become certain with it, if any."""
+        """Go on with a token; the text that has become certain with it, if any.
+
+        Raises:
+            ConstraintError: the token is not allowed, so none was.
+        """
         ...
 
 
@@ -104,6 +108,8 @@ class ChoiceConstraint:
 
     def accept(self, token: int) -> bytes:
         """The choice, once it is complete."""
+        if token not in self.node.children:
+            raise ConstraintError(f"expected one of {sorted(self.node.children)} next, found {token}")
         self.node = self.node.children[token]
         if not self.node.ends:
             return b""

@@ -25,6 +25,7 @@ __all__ = ["Backend", "Batch", "Generation", "Sink", "Stream", "constraint_of"]
 
 _CLOSING_TOKENS = 2048  # beyond max_tokens, to close what a grammar has open
 _FIRST_SLOTS = 8
+_OUT = 1e30  # a log-probability below minus this is none
 _LOG = logging.getLogger(__name__)
 
 
@@ -204,36 +205,41 @@ class Batch:
 
     def _choose(self) -> None:
         """Give every stream its next token, with the model's log-probability for it."""
-        constrained, allowed = self._masks()  # on the processor, while a GPU still steps
+        forbidden = self._forbidden()  # on the processor, while a GPU still steps
         log_probs = torch.log_softmax(self.model.logits(self.hidden), -1)
         log_probs[:, self.vocab :] = -torch.inf
         scores = log_probs
-        if constrained:
-            scores = log_probs.clone()
-            width = min(scores.shape[1], allowed.shape[1])
-            rows = torch.tensor(constrained, device=self.device)
-            scores[rows, :width] = scores[rows, :width].masked_fill(~allowed[:, :width], -torch.inf)
+        if forbidden is not None:
+            width = min(log_probs.shape[1], forbidden.shape[1])
+            scores = forbidden[:, :width].add_(log_probs[:, :width])
         tokens = pick(scores, *self._controls())
         logprobs = log_probs.gather(1, tokens.unsqueeze(1)).squeeze(1).tolist()
         self._report_top(log_probs)
         for stream, token, logprob in zip(self.streams, tokens.tolist(), logprobs, strict=True):
-            stream.accept(token, logprob)
-
-    def _masks(self) -> tuple[list[int], Tensor]:
-        """The rows of constrained streams, and (rows, at least vocab) whether each token is allowed."""
-        rows = [row for row, stream in enumerate(self.streams) if stream.constraint is not None]
-        masks = np.empty((len(rows), mask_words(self.vocab)), np.uint32)
-        for mask, row in zip(masks, rows, strict=True):
-            stream = self.streams[row]
             try:
-                assert stream.constraint is not None
+                stream.accept(token, logprob)
+            except ConstraintError as error:  # there was no token that fits
+                stream.fail(error)
+
+    def _forbidden(self) -> Tensor | None:
+        """(B, at least vocab) what to add to scores: 0 for an allowed token, else so much that it is out.
+
+        None when no stream has a constraint. Added, because selecting takes ten times as long.
+        """
+        if not any(stream.constraint for stream in self.streams):
+            return None
+        masks = np.full((len(self.streams), mask_words(self.vocab)), 0xFFFFFFFF, np.uint32)
+        for mask, stream in zip(masks, self.streams, strict=True):
+            if stream.constraint is None:
+                continue
+            try:
                 stream.constraint.allow(mask, stream.closing)
             except ConstraintError as error:
                 stream.constraint = None
                 stream.fail(error)
                 mask[:] = 0xFFFFFFFF
         bits = np.unpackbits(masks.view(np.uint8), axis=1, bitorder="little")
-        return rows, torch.from_numpy(bits).to(self.device).bool()
+        return torch.from_numpy(bits).to(self.device).float().sub_(1).mul_(_OUT)
 
     def _controls(self) -> tuple[Tensor, Tensor, Tensor]:
         """Temperature, top_p and a random number for each stream, (B,) float64 each."""

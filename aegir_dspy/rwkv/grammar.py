@@ -82,7 +82,7 @@ class GrammarConstraint:
     def allow(self, mask: Mask, closing: bool = False) -> None:
         """What the grammar allows; while closing, of this what is nearest to the end."""
         self.matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
-        if self.matcher.is_error() or not mask.any():
+        if self.matcher.is_error():
             raise ConstraintError(f"expected a text the grammar can go on with, found none: {self._error()}")
         if closing:
             self.shortened = True
