@@ -40,23 +40,19 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, statuses = time.monotonic(), list[int]()
-        leases: list[int] = scope.setdefault(LEASES, [])
+        visit = _Visit(self.host, self.metrics, scope)
 
         async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                statuses.append(message["status"])
+            visit.note(message)
             await send(message)
 
         try:
             await self._pass(scope, receive, counted)
         except Exception:  # a defect: what is around us answers it with 500
-            statuses = statuses or [500]
+            visit.status = 500
             raise
         finally:
-            self.host.load.give_back(sum(leases))
-            status = statuses[0] if statuses else 499  # the client went before there was an answer
-            self.metrics.count_request(scope["path"], status, time.monotonic() - began)
+            visit.end()
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -92,6 +88,29 @@ class Gate:
         except TimeoutError:
             found = f"expected the whole request within {limits.body_seconds} s"
             raise ApiError(408, found, headers={"Connection": "close"}) from None
+
+
+class _Visit:
+    """One request, from its beginning to its end: what it has taken, how it was answered."""
+
+    def __init__(self, host: Host, metrics: Metrics, scope: Scope) -> None:
+        self.host, self.metrics, self.path, self.began = host, metrics, scope["path"], time.monotonic()
+        self.leases: list[int] = scope.setdefault(LEASES, [])
+        self.status, self.ended = 499, False  # the client went before there was an answer
+
+    def note(self, message: Message) -> None:
+        """What is about to be sent; with the last of it the request ends, so that no client sees it open."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            self.end()
+
+    def end(self) -> None:
+        """Give back what was taken, and count the request."""
+        if not self.ended:
+            self.ended = True
+            self.host.load.give_back(sum(self.leases))
+            self.metrics.count_request(self.path, self.status, time.monotonic() - self.began)
 
 
 async def _received(receive: Receive, limit: int) -> bytes | None:

@@ -402,3 +402,13 @@ def _nested(depth: int) -> dict[str, Any]:
     for _ in range(depth):
         found = {"type": "array", "items": found}
     return found
+
+
+def test_a_request_that_does_not_arrive_is_given_up(engine: Engine) -> None:
+    slow = Host({"tiny": engine}, limits=Limits(body_seconds=1))
+    with running(slow, key=None) as address:
+        where = httpx.URL(address)
+        with socket.create_connection((where.host, int(where.port or 0)), timeout=20) as connection:
+            connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
+        assert httpx.get(f"{address}/v1/models").status_code == 200  # no key, none asked for
