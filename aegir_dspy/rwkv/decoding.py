@@ -211,7 +211,7 @@ class Batch:
         scores = log_probs
         if forbidden is not None:
             width = min(log_probs.shape[1], forbidden.shape[1])
-            scores = forbidden[:, :width].add_(log_probs[:, :width])
+            scores = torch.add(log_probs[:, :width], forbidden[:, :width], alpha=-_OUT)
         tokens = pick(scores, *self._controls())
         logprobs = log_probs.gather(1, tokens.unsqueeze(1)).squeeze(1).tolist()
         self._report_top(log_probs)
@@ -222,24 +222,24 @@ class Batch:
                 stream.fail(error)
 
     def _forbidden(self) -> Tensor | None:
-        """(B, at least vocab) what to add to scores: 0 for an allowed token, else so much that it is out.
+        """(B, at least vocab) uint8: 1 for a token that is not allowed; None when no stream has a constraint.
 
-        None when no stream has a constraint. Added, because selecting takes ten times as long.
+        It is subtracted from scores, many times, because selecting takes ten times as long.
         """
         if not any(stream.constraint for stream in self.streams):
             return None
         masks = np.full((len(self.streams), mask_words(self.vocab)), 0xFFFFFFFF, np.uint32)
         for mask, stream in zip(masks, self.streams, strict=True):
-            if stream.constraint is None:
-                continue
-            try:
-                stream.constraint.allow(mask, stream.closing)
-            except ConstraintError as error:
-                stream.constraint = None
-                stream.fail(error)
-                mask[:] = 0xFFFFFFFF
+            if stream.constraint is not None:
+                try:
+                    stream.constraint.allow(mask, stream.closing)
+                except ConstraintError as error:
+                    stream.constraint = None
+                    stream.fail(error)
+                    mask[:] = 0xFFFFFFFF
+        np.invert(masks, out=masks)
         bits = np.unpackbits(masks.view(np.uint8), axis=1, bitorder="little")
-        return torch.from_numpy(bits).to(self.device).float().sub_(1).mul_(_OUT)
+        return torch.from_numpy(bits).to(self.device)
 
     def _controls(self) -> tuple[Tensor, Tensor, Tensor]:
         """Temperature, top_p and a random number for each stream, (B,) float64 each."""

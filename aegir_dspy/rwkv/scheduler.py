@@ -35,6 +35,9 @@ class Scheduler:
         self._busy = 0
         self._working = False
 
+    def __reduce__(self) -> tuple[type[Scheduler], tuple[()]]:
+        return Scheduler, ()  # a copied engine has a queue of its own
+
     @property
     def waiting(self) -> int:
         """Streams without a slot."""

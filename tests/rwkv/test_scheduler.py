@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import threading
 import time
@@ -168,6 +169,14 @@ def test_slots_are_made_for_those_who_need_them(engine):
     assert len(batch.streams) == 39 and batch.pool.slots == 39
     for part in zip(batch.pool.read([0]), batch.pool.read([38]), state.tensors, strict=True):
         assert torch.equal(part[0], part[2]) and torch.equal(part[1], part[2])
+
+
+def test_a_copied_engine_has_a_queue_of_its_own(engine):
+    copied = copy.deepcopy(engine)
+    assert copied.scheduler is not engine.scheduler
+    assert (
+        copied.generate(["p"], config=SAMPLED)[0].tokens == engine.generate(["p"], config=SAMPLED)[0].tokens
+    )
 
 
 def _stream(engine, state):

@@ -101,9 +101,14 @@ class PoolMachine(RuleBasedStateMachine):
         self.pool.move([source], [target])
         self.held[target] = self.held[source]
 
+    @precondition(lambda self: self.pool.slots < 12)
+    @rule(more=st.integers(0, 3))
+    def grow(self, more):
+        self.pool.grow(self.pool.slots + more)
+
     @invariant()
     def everything_is_where_it_was_put(self):
-        assert self.pool.free == 6 - len(self.held)
+        assert self.pool.free == self.pool.slots - len(self.held)
         for slot, mark in self.held.items():
             assert all((t == mark).all() for t in self.pool.read([slot]))
             assert all((t == mark).all() for t in self.pool.first(slot + 1).select([slot]))
