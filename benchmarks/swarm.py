@@ -30,7 +30,7 @@ from aegir_dspy.annotator.decision import DecisionConfig, Decisions
 from aegir_dspy.annotator.head import ColumnHead
 from aegir_dspy.annotator.types import ColumnTypeAnnotator
 from aegir_dspy.ontology.vocabulary import Label, Vocabulary, load_vocabulary
-from aegir_dspy.training.calibrate import Judged, crosswise_answers, judge
+from aegir_dspy.training.calibrate import Judged, crosswise_answers, judge, only
 from aegir_dspy.training.datasets import load_label_set
 from aegir_dspy.training.split import sotab32_split, sotab82_split, wikitables_split
 
@@ -98,17 +98,17 @@ def _crosswise_arms(
         judged = whole if bundle is bundles[0] else _replaced(whole, judge(_lone(bundle), vocabulary, dev))
         alone = judge(_lone(bundle), vocabulary, dev, context=0)
         variants = {
-            ALONE: (_only(alone, ["primary"]), None),
-            "primary from its context": (_only(judged, ["primary"]), None),
-            "primary + n-grams": (_only(judged, ["primary", "ngrams"]), None),
-            "primary + n-grams + agreement": (_only(judged, ["primary", "ngrams"]), known),
-            SWARM: (_only(judged, asked), known),
+            ALONE: (only(alone, ["primary"]), None),
+            "primary from its context": (only(judged, ["primary"]), None),
+            "primary + n-grams": (only(judged, ["primary", "ngrams"]), None),
+            "primary + n-grams + agreement": (only(judged, ["primary", "ngrams"]), known),
+            SWARM: (only(judged, asked), known),
         }
         if bundle is bundles[0]:
             rest = {f"swarm without {name}": [n for n in asked if n != name] for name in asked}
             rest |= {f"swarm with {name}": [*asked, name] for name in whole[0].labels if name not in asked}
-            variants |= {arm: (_only(judged, names), known) for arm, names in rest.items()}
-            variants["swarm without agreement"] = (_only(judged, asked), None)
+            variants |= {arm: (only(judged, names), known) for arm, names in rest.items()}
+            variants["swarm without agreement"] = (only(judged, asked), None)
         for name, (tables, together) in variants.items():
             answers = [_best(vocabulary, log_p) for log_p in crosswise_answers(tables, together, domains)]
             arms.setdefault(name, []).append([label for table in answers for label in table])
@@ -142,18 +142,6 @@ def _replaced(judged: Sequence[Judged], primary: Sequence[Judged]) -> list[Judge
             themes={**table.themes, "primary": other.themes["primary"]},
         )
         for table, other in zip(judged, primary, strict=True)
-    ]
-
-
-def _only(judged: Sequence[Judged], members: Sequence[str]) -> list[Judged]:
-    """What some members say."""
-    return [
-        replace(
-            table,
-            labels={name: x for name, x in table.labels.items() if name in members},
-            themes={name: x for name, x in table.themes.items() if name in members},
-        )
-        for table in judged
     ]
 
 

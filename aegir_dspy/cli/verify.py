@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aegir_dspy.cli.annotate import check_output, write_output
+from aegir_dspy.cli.annotate import Format, check_output, write_output
 from aegir_dspy.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,13 +24,6 @@ EXAMPLES = (
     "aegir verify orders.json --tables orders.csv --texts glossary.txt --format json"
 )
 _MOST_BYTES = 16_000_000
-
-
-class VerifyFormat(StrEnum):
-    """How a score is written."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 class ProfileName(StrEnum):
@@ -59,7 +52,7 @@ def verify(
     relations: Annotated[
         str | None, typer.Option(help="Name or file of the relations; by default every known property.")
     ] = None,
-    format: Annotated[VerifyFormat, typer.Option(help="text or json.")] = VerifyFormat.TEXT,
+    format: Annotated[Format, typer.Option(help="text or json.")] = Format.TEXT,
     out: Annotated[Path | None, typer.Option(help="Write here instead of to stdout.")] = None,
 ) -> None:
     """Say how well a composition fits its tables, and why: gates, components, reasons.
@@ -94,8 +87,8 @@ def _read(path: Path) -> bytes:
         raise InputError(f"expected a readable file, found {path}: {error.strerror}") from error
 
 
-def _render(score: Score, feedback: str, format: VerifyFormat) -> str:
-    if format is VerifyFormat.JSON:
+def _render(score: Score, feedback: str, format: Format) -> str:
+    if format is Format.JSON:
         content = {**score.to_json(), "verifier": score.verifier, "inputs": score.inputs}
         return json.dumps({**content, "identity": score.identity}, ensure_ascii=False, indent=1) + "\n"
     gates = " ".join(f"{gate.name}:{'ok' if gate.ok else 'REFUSED'}" for gate in score.gates)

@@ -36,9 +36,9 @@ __all__ = [
     "crosswise",
     "crosswise_answers",
     "decided",
-    "first_opinions",
     "fit_decisions",
     "judge",
+    "only",
 ]
 
 _STEPS = 30
@@ -105,10 +105,11 @@ def calibrate(
     domains = {member.name: member.themes for member in bundle.config.members if member.themes}
     fitted = {"sotab82": fit_decisions(judged, agreement, domains)}
     fitted["schema"] = fit_decisions(judge(bundle, schema, clear), _agreement(bundle, schema), domains)
-    fitted[""] = fitted["sotab32"] = fit_decisions(_recurrent(judged), None)
+    readers = ["primary", *(member.name for member in asked)]  # the n-grams know no other vocabularies
+    fitted[""] = fitted["sotab32"] = fit_decisions(only(judged, readers), None)
     if small:
         fitted["sotab32"] = fit_decisions(
-            first_opinions(judge(bundle, load_vocabulary("sotab32"), small)), None
+            only(judge(bundle, load_vocabulary("sotab32"), small), _FIRST), None
         )
     for name, tables in (others or {}).items():
         labels = sorted({label for table in tables for gold in table.labels for label in gold.labels})
@@ -264,14 +265,16 @@ def _everyone(bundle: Bundle) -> Decisions:
     return Decisions(*[DecisionConfig(dict.fromkeys(names, 1.0))] * 2)
 
 
-def first_opinions(judged: Sequence[Judged]) -> list[Judged]:
-    """Without the members that are asked about open columns only."""
-    return [replace(t, labels={n: x for n, x in t.labels.items() if n in _FIRST}) for t in judged]
-
-
-def _recurrent(judged: Sequence[Judged]) -> list[Judged]:
-    """Without the n-grams, which know no other vocabularies."""
-    return [replace(t, labels={n: x for n, x in t.labels.items() if n != "ngrams"}) for t in judged]
+def only(judged: Sequence[Judged], members: Sequence[str]) -> list[Judged]:
+    """What some members say."""
+    return [
+        replace(
+            table,
+            labels={name: said for name, said in table.labels.items() if name in members},
+            themes={name: said for name, said in table.themes.items() if name in members},
+        )
+        for table in judged
+    ]
 
 
 def _agreement(bundle: Bundle, vocabulary: Vocabulary) -> Agreement | None:
