@@ -1,1 +1,1 @@
-"""What is done with tables, step by step."""
+"""What is done with tables and other goals: tasks, agents, failures, budgets, step by step."""
