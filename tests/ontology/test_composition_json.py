@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -326,13 +325,8 @@ MEGABYTE = {
 
 
 @pytest.mark.parametrize("case", MEGABYTE)
-def test_a_megabyte_is_read_or_refused_quickly(case: str) -> None:
-    times = []
-    for _ in range(5):
-        start = time.process_time()
-        parse_composition(MEGABYTE[case])
-        times.append(time.process_time() - start)
-    assert min(times) < 0.1
+def test_a_megabyte_is_read_or_refused_quickly(case: str, within: Callable[..., object]) -> None:
+    within(0.1, lambda: parse_composition(MEGABYTE[case]))
 
 
 def test_schemas_are_schemas() -> None:

@@ -4,7 +4,7 @@ import re
 import socket
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -126,11 +126,12 @@ def test_loading_is_fast_and_small() -> None:
         "import time; from aegir_dspy.ontology.registry import load_ontology; a = time.process_time(); "
         "load_ontology(); b = time.process_time(); import sys; print(b - a, 'rdflib' in sys.modules)"
     )
-    seconds, rdflib = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert float(seconds) < 0.06
-    assert rdflib == "False"
+    command = [sys.executable, "-c", code]
+    runs = [
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(3)
+    ]
+    assert min(float(seconds) for seconds, _ in runs) < 0.06
+    assert {rdflib for _, rdflib in runs} == {"False"}
     assert sum((ASSETS / f"ontology_{name}.json").stat().st_size for name in ONTOLOGIES) < 1_200_000
 
 
@@ -358,19 +359,23 @@ def test_prefixes_that_clash_and_names_that_need_escapes(tmp_path: Path) -> None
 SNIPPETS = st.lists(st.sampled_from([*re.findall(r"\S+|\s", SHOP), *'[]()"<\\é\x01']))
 
 
-@settings(max_examples=150, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(SNIPPETS.map(" ".join), st.text(), st.tuples(st.integers(0, len(SHOP)), st.text(max_size=3)))
 )
-def test_any_text_is_an_ontology_or_an_error(tmp_path: Path, text: str | tuple[int, str]) -> None:
+def test_any_text_is_an_ontology_or_an_error(
+    tmp_path: Path, within: Callable[..., None], text: str | tuple[int, str]
+) -> None:
     if isinstance(text, tuple):
         text = SHOP[: text[0]] + text[1] + SHOP[text[0] + 1 :]
     path = tmp_path / "a.ttl"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    start = time.monotonic()
-    try:
-        assert len(read_files([path])) > 0
-    except VocabularyError as error:
-        assert str(path) in str(error)
-        assert "\n" not in str(error)
-    assert time.monotonic() - start < 2
+
+    def outcome() -> None:
+        try:
+            assert len(read_files([path])) > 0
+        except VocabularyError as error:
+            assert str(path) in str(error)
+            assert "\n" not in str(error)
+
+    within(2, outcome)

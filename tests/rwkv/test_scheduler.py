@@ -25,13 +25,20 @@ def engine(engine: Engine) -> Engine:
     return Engine(engine.model, engine.tokenizer, engine.identity, max_batch=64)
 
 
+class Steps(list[int]):
+    """How many streams shared each step. The next one waits until `awaited` streams are here."""
+
+    awaited = 0
+
+
 @pytest.fixture
-def steps(engine, monkeypatch) -> list[int]:
-    """How many streams shared each step."""
-    taken: list[int] = []
+def steps(engine, monkeypatch) -> Steps:
+    taken = Steps()
     original = engine.model.step
 
     def step(tokens, state):
+        until(lambda: engine.scheduler.busy + engine.scheduler.waiting >= taken.awaited)
+        taken.awaited = 0
         taken.append(len(tokens))
         return original(tokens, state)
 
@@ -40,7 +47,7 @@ def steps(engine, monkeypatch) -> list[int]:
 
 
 def until(condition) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -51,6 +58,7 @@ def test_awaited_requests_share_steps(engine, steps):
     expected = [g.tokens for g in engine.generate(prompts, config=SAMPLED)]
     alone = sum(map(len, expected))
     steps.clear()
+    steps.awaited = 64
 
     async def all_of_them():
         return await asyncio.gather(*(engine.agenerate(p, config=SAMPLED) for p in prompts))
@@ -63,10 +71,9 @@ def test_threads_share_steps(engine, steps):
     config = replace(SAMPLED, max_tokens=60)
     expected = {i: engine.generate([f"prompt {i}"], config=config)[0].tokens for i in range(6)}
     steps.clear()
-    found, gate = {}, threading.Barrier(6)
+    steps.awaited, found = 6, {}
 
     def ask(i: int) -> None:
-        gate.wait()
         found[i] = engine.generate([f"prompt {i}"], config=config)[0].tokens
 
     threads = [threading.Thread(target=ask, args=(i,)) for i in range(6)]
@@ -80,6 +87,7 @@ def test_threads_share_steps(engine, steps):
 def test_a_stream_joins_while_another_decodes(engine, steps):
     long = engine.stream("first", config=replace(SAMPLED, max_tokens=400))
     pieces = [next(long)]
+    steps.awaited = 2
     [short] = engine.generate(["second"], config=SAMPLED)
     assert 2 in steps and short.text == engine.generate(["second"], config=SAMPLED)[0].text
     *rest, done = long
@@ -102,6 +110,7 @@ def test_long_prompts_are_read_in_pieces_between_the_steps_of_others(engine, ste
     expected = [g.tokens for g in engine.generate(["x" * 500, "y" * 300], config=SAMPLED)]
     running = engine.stream("first", config=GenerationConfig(max_tokens=300, grammar=Grammar.regex("a{300}")))
     next(running)
+    steps.awaited = 3
     steps.clear()
     found = engine.generate(["x" * 500, "y" * 300], config=SAMPLED)
     assert [g.tokens for g in found] == expected

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -47,9 +47,7 @@ def test_wide_tables_choose_among_evenly_spaced_candidates() -> None:
     assert (members.sum(1) == 3).all()
 
 
-def test_five_thousand_columns_are_quick() -> None:
+def test_five_thousand_columns_are_quick(within: Callable[..., np.ndarray]) -> None:
     pieces = [f"{i} {i * i} {chr(97 + i % 26)}\x1d".encode() for i in range(5000)]
-    began = time.process_time()
-    members = context_members(pieces, ContextConfig())
-    assert time.process_time() - began < 2.0
+    members = within(2.0, lambda: context_members(pieces, ContextConfig()))
     assert (members.sum(1) == 8).all()

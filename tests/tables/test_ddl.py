@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -331,10 +331,8 @@ def test_a_file_too_large_is_read_to_the_bound_and_said_so(tmp_path: Path) -> No
         + "".join(f"CREATE TABLE a{i + 1} (LIKE a{i}, x{i} int);" for i in range(800)),
     ],
 )
-def test_no_script_hangs(script: str) -> None:
-    start = time.process_time()
-    parse_ddl(script, "x.sql")
-    assert time.process_time() - start < 5
+def test_no_script_hangs(script: str, within: Callable[..., object]) -> None:
+    within(5, lambda: parse_ddl(script, "x.sql"))
 
 
 def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:

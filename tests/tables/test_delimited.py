@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aegir_dspy.tables import ReadConfig, Table, read_tables
 
+Within = Callable[..., Any]
 MESSY = Path(__file__).resolve().parents[3] / "shared/data/messy"
 
 
@@ -225,23 +228,19 @@ def test_a_cell_larger_than_the_sample(tmp_path: Path) -> None:
     "text", ["so, it's\n", "'tis, 'lorem' it's\n", 'he said ""a, b"", then\n', '""a"", ""b""\n', "   ", "\n"]
 )
 @pytest.mark.parametrize("size", [20_000_000, 1_900_000])
-def test_a_cell_of_megabytes(tmp_path: Path, text: str, size: int) -> None:
+def test_a_cell_of_megabytes(tmp_path: Path, text: str, size: int, within: Within) -> None:
     path = tmp_path / "t.csv"
     path.write_text('id,note\n1,"' + text * (size // len(text)) + '"\n2,"short"\n3,x\n')
-    start = time.process_time()
-    (table,) = read_tables(path)
-    assert time.process_time() - start < 3
+    (table,) = within(3, lambda: read_tables(path))
     assert names(table) == ["id", "note"]
     assert table.columns[0].values == (("1",) if size > 2 << 20 else ("1", "2", "3"))
 
 
 @pytest.mark.parametrize("cell", ["'a", '"a"', "2.5", "a b"])
-def test_a_wide_table_is_quick(tmp_path: Path, cell: str) -> None:
+def test_a_wide_table_is_quick(tmp_path: Path, cell: str, within: Within) -> None:
     lines = [",".join(f"c{i}" for i in range(10_000))]
     lines += [",".join(f"{cell[:2]}{row}{i % 7}{cell[2:]}" for i in range(10_000)) for row in range(100)]
-    start = time.process_time()
-    table = read(tmp_path, "\n".join(lines))
-    assert time.process_time() - start < 3
+    table = within(3, lambda: read(tmp_path, "\n".join(lines)))
     assert len(table.columns) == 10_000
 
 
@@ -286,20 +285,17 @@ def test_failures(tmp_path: Path, content: bytes, failure_class: str, reason: st
 
 
 @pytest.mark.parametrize("line", ['%d,"%d inch,5" long\n', '%d,"%d\n', "%d,'tis %d l'ete'\n"])
-def test_stray_quotes_do_not_take_quadratic_time(tmp_path: Path, line: str) -> None:
-    start = time.process_time()
-    table = read(tmp_path, "id,size\n" + "".join(line % (i, i) for i in range(50_000)))
-    assert time.process_time() - start < 5
+def test_stray_quotes_do_not_take_quadratic_time(tmp_path: Path, line: str, within: Within) -> None:
+    text = "id,size\n" + "".join(line % (i, i) for i in range(50_000))
+    table = within(5, lambda: read(tmp_path, text))
     assert len(table.columns) >= 2
 
 
 @pytest.mark.skipif(not MESSY.is_dir(), reason="the collection of messy files is not here")
-def test_every_messy_file_is_accounted_for() -> None:
+def test_every_messy_file_is_accounted_for(within: Within) -> None:
     files = sorted(path for path in MESSY.rglob("*") if path.is_file())
     for path in files:
-        start = time.process_time()
-        found = read_tables(path)
-        assert time.process_time() - start < 5
+        found = within(5, partial(read_tables, path))
         assert len(found) + len(found.failures) > 0, path
         if path.suffix != ".sql":
             assert len(found) == 1 and not found.failures, path
