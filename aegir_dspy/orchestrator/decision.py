@@ -47,7 +47,16 @@ Decision = Retry | Decompose | GiveUp
 
 
 class Replanner(Protocol):
-    """Decides what is done about a failure."""
+    """Decides what is done about a failure.
+
+    Attributes:
+        steps: calls of a model that a decision takes; 0 for rules.
+    """
+
+    @property
+    def steps(self) -> int:
+        """See above."""
+        ...
 
     async def decide(
         self, task: Task, failures: Sequence[FailureRecord], agents: Sequence[Agent]
