@@ -21,7 +21,7 @@ from aegir_dspy.rwkv.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from aegir_dspy.rwkv.engine import Engine
 
-__all__ = ["Backend", "Batch", "Generation", "Sink", "Stream", "constraint_of"]
+__all__ = ["Backend", "Batch", "Generation", "Piece", "Sink", "Stream", "constraint_of"]
 
 _CLOSING_TOKENS = 2048  # beyond max_tokens, to close what a grammar has open
 _FIRST_SLOTS = 8
@@ -74,6 +74,14 @@ class Generation:
     top: tuple[tuple[tuple[int, float], ...], ...] = ()
 
 
+class Piece(str):
+    """Text that has become certain, and of the tokens that it completes what `Generation` says of all."""
+
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    top: tuple[tuple[tuple[int, float], ...], ...] = ()
+
+
 Sink = Callable[[str | Generation | Exception], None]
 
 
@@ -81,8 +89,8 @@ Sink = Callable[[str | Generation | Exception], None]
 class Stream:
     """A stream on its way: what it still has to read, and what it has become so far.
 
-    `sink` gets the pieces of text that are certain (when `live`), then the `Generation` or what went wrong;
-    it is called in the thread that decodes.
+    `sink` gets `Piece`s of text (when `live`), then the `Generation` or what went wrong; it is called in the
+    thread that decodes.
     """
 
     unread: list[int]
@@ -103,6 +111,7 @@ class Stream:
         self.generator = stream_generator(self.config.seed, self.unread, self.state.tokens)
         stops = () if self.constraint else self.config.stop
         self._cutter = _Cutter([stop.encode() for stop in stops])
+        self._told = self._told_bytes = 0  # tokens that were in a piece
 
     @property
     def closing(self) -> bool:
@@ -134,7 +143,19 @@ class Stream:
         piece += self._cutter.close() if self.finish else ""
         self.text += piece
         if piece and self.live:
-            self.emit(piece)
+            self.emit(self._piece(piece))
+
+    def _piece(self, text: str) -> Piece:
+        piece, first, certain = Piece(text), self._told, self._cutter.certain
+        while self._told < len(self.tokens):
+            size = self._told_bytes + len(self.tokenizer.token_bytes(self.tokens[self._told]))
+            if self._told_bytes == certain or size > certain:
+                break
+            self._told, self._told_bytes = self._told + 1, size
+        told = slice(first, self._told)
+        piece.tokens, piece.logprobs = tuple(self.tokens[told]), tuple(self.logprobs[told])
+        piece.top = tuple(self.top[told])
+        return piece
 
     def _bytes(self, token: int) -> bytes:
         """What a token adds to the text; notes an end."""
@@ -294,6 +315,7 @@ class _Cutter:
 
     def __init__(self, stops: Sequence[bytes]) -> None:
         self.stops, self.held, self.stopped = stops, b"", False
+        self.certain = 0  # bytes of the text so far
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, piece: bytes) -> str:
@@ -305,10 +327,12 @@ class _Cutter:
             return ""
         keep = max((_overlap(self.held, stop) for stop in self.stops), default=0)
         ready, self.held = self.held[: len(self.held) - keep], self.held[len(self.held) - keep :]
+        self.certain += len(ready)
         return self._decoder.decode(ready)
 
     def close(self) -> str:
         """What was held back, at the end."""
+        self.certain += len(self.held)
         return self._decoder.decode(self.held, final=True)
 
 
