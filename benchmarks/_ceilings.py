@@ -1,0 +1,128 @@
+"""What a machine can do at most, measured: products of matrices, reading memory; and so a model on it.
+
+A step of B streams has to read every weight once and every state once, and to write the states back; and it
+has to do two operations for every weight and stream, and eight for every float of a matrix state. So
+
+    bytes a step  = weights · bytes a weight + B · 2 · bytes of a state
+    FLOPs a step  = B · (2 · weights + 8 · floats of the matrix states)
+    ceiling       = B / max(bytes a step / bandwidth, FLOPs a step / rate of products)
+
+in tokens a second, the roofline: the lower of both limits, reached only if all memory traffic hides behind
+the products or the other way round. Weights are all that takes part in products: all matrices but the
+embedding, of which a step reads a row a stream. Reading a prompt of T tokens writes each state once for all
+T tokens, and makes logits of none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from aegir_dspy.rwkv import Geometry
+
+__all__ = ["BYTES", "Ceilings", "best_of", "measured", "weights_read"]
+
+BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
+"""Of a weight."""
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_SHAPES = ((2048, 2048, 2048), (128, 768, 3072), (512, 3072, 768), (1024, 1024, 4096))  # M, K, N
+_LARGE = ((4096, 4096, 4096), (8192, 8192, 8192))
+_READ = 1 << 28  # bytes, many times any cache; on a GPU 16 times that
+
+
+@dataclass
+class Ceilings:
+    """Of one machine.
+
+    Attributes:
+        products: FLOP/s of products of matrices by type.
+        readers: bytes/s of each way to read memory (a copy counts what it reads and what it writes).
+    """
+
+    products: dict[str, float] = field(default_factory=dict)
+    readers: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def bandwidth(self) -> float:
+        """Bytes/s of the best reader."""
+        return max(self.readers.values())
+
+    def rate(self, weights: str) -> float:
+        """FLOP/s of products with weights of a type; int8 weights are multiplied as 16-bit numbers."""
+        return self.products["bf16" if weights == "int8" else weights]
+
+    def decode(self, geometry: Geometry, weights: str, batch: int) -> float:
+        """Tokens a second of B streams together, at most."""
+        moved = BYTES[weights] * weights_read(geometry) + 8 * batch * geometry.state_floats
+        work = batch * (2 * weights_read(geometry) + 8 * _matrix_floats(geometry))
+        return batch / max(moved / self.bandwidth, work / self.rate(weights))
+
+    def prefill(self, geometry: Geometry, weights: str, tokens: int) -> float:
+        """Tokens a second of one prompt, at most."""
+        count = weights_read(geometry, head=False)
+        moved = BYTES[weights] * count + 8 * geometry.state_floats
+        work = tokens * (2 * count + 8 * _matrix_floats(geometry))
+        return tokens / max(moved / self.bandwidth, work / self.rate(weights))
+
+
+def weights_read(geometry: Geometry, head: bool = True) -> int:
+    """How many weights take part in products when one token is read, with or without its logits."""
+    g = geometry
+    low = 2 * g.width * (g.decay_rank + g.rate_rank + g.gate_rank)
+    layer = 4 * g.width**2 + 2 * g.width * g.ffn + low
+    mixes = 2 * g.width * g.value_rank * (g.layers - 1)
+    return g.layers * layer + mixes + (g.vocab * g.width if head else 0)
+
+
+def _matrix_floats(geometry: Geometry) -> int:
+    return geometry.layers * geometry.width * geometry.head_size
+
+
+@torch.no_grad()
+def measured(device: str, seconds: float) -> Ceilings:
+    """Measure, for about so many seconds."""
+    found = Ceilings()
+    cuda = torch.device(device).type == "cuda"
+    types = ("bf16", "fp16") if cuda else ("fp32", "bf16")
+    shapes = _SHAPES[:1] + _LARGE if cuda else _SHAPES
+    share = seconds / (len(types) * len(shapes) + 3)
+    for name in types:
+        rates = [_product(_TYPES[name], shape, device, share) for shape in shapes]
+        found.products[name] = max(rates)
+    size = _READ * (16 if cuda else 1)
+    source = torch.ones(size // 4, device=device)
+    target = torch.empty_like(source)
+    ways: dict[str, tuple[Callable[[], object], int]] = {
+        "sum": (source.sum, size),
+        "max": (source.max, size),
+        "copy": (lambda: target.copy_(source), 2 * size),
+    }
+    for name, (call, moved) in ways.items():
+        found.readers[name] = moved / best_of(call, share, device)
+    return found
+
+
+def _product(dtype: torch.dtype, shape: tuple[int, int, int], device: str, seconds: float) -> float:
+    m, k, n = shape
+    x, weight = (torch.randn(s, device=device).to(dtype) for s in ((m, k), (n, k)))
+    out: Tensor = x.new_empty(m, n)
+    return 2 * m * k * n / best_of(lambda: torch.mm(x, weight.t(), out=out), seconds, device)
+
+
+def best_of(call: Callable[[], object], seconds: float, device: str = "cpu") -> float:
+    """Seconds of the fastest of the calls that fit into the time, three at least, after one."""
+    wait = torch.cuda.synchronize if torch.device(device).type == "cuda" else lambda: None
+    call()
+    taken: list[float] = []
+    until = time.perf_counter() + seconds
+    while len(taken) < 3 or time.perf_counter() < until:
+        wait()
+        start = time.perf_counter()
+        call()
+        wait()
+        taken.append(time.perf_counter() - start)
+    return min(taken)

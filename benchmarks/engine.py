@@ -1,0 +1,362 @@
+"""How fast is the engine? Tokens a second beside the `rwkv` package, and beside what the machine can do.
+
+One run measures three things in turn, so that what else the machine does falls on all alike:
+
+- **the ceilings** (`_ceilings.py`, with the formula): the rate of products and the bandwidth, through torch;
+- **the package**, a greedy loop over its ``forward``, in float32 and bfloat16; what it is good for is the
+  better of both. It has one stream and reads token by token: its tokens a second depend neither on the batch
+  nor on the length of the prompt (``--quick`` has it read 64).
+- **the engine** as a program uses it, by type of its weights: ``Engine.read`` of one prompt of 512 and of
+  4096 tokens, and ``Engine.generate`` of B greedy streams that go on from states read before. A figure of
+  decoding is about the tokens after the first: (n - 1)·B / (seconds for n tokens - seconds for one), with
+  the choice of tokens and all bookkeeping in it; `start_ms` is what comes before, the admission of B states
+  and the first token.
+
+A ratio is the median of the ratios within a turn, a rate the median of the turns. `share` is the rate over
+the ceiling of that type and batch. `MB_a_stream` is a state in the pool. What 300 idle streams cost is
+measured as resident memory in a process of its own, and a training step beside torch's chunked form in two
+processes that take turns.
+
+With ``--device cuda`` there is no package; the rows are B = 1 … 512 at the sizes of the published 0.1B and
+1.5B models.
+
+    python benchmarks/engine.py [--quick] [--seed N] [--json FILE] [--threads N] [--device cpu|cuda]
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from _ceilings import Ceilings, measured
+from _harness import Bench, main
+from parity import random_weights
+
+from aegir_dspy.errors import AegirError, PrerequisiteError
+from aegir_dspy.rwkv import RWKV7, Engine, GenerationConfig, Geometry, State
+from aegir_dspy.rwkv.initialize import initialize
+from aegir_dspy.rwkv.package_backend import package_class
+
+SIZES = {
+    "L12·D768": Geometry(12, 768, 64, 65536, 3072, 64, 64, 32, 128),
+    "L6·D256": Geometry(6, 256, 64, 256, 1024, 64, 64, 32, 96),
+}
+CUDA_SIZES = {"0.1B": SIZES["L12·D768"], "1.5B": Geometry(24, 2048, 64, 65536, 8192, 96, 96, 64, 256)}
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
+PROMPTS = (512, 4096)
+BATCHES = (1, 8, 32, 128, 300)
+CUDA_BATCHES = (1, 8, 32, 64, 128, 256, 512)
+TIMES_PACKAGE = {1: 3.0, 8: 10.0, 32: 23.0, 128: 34.0}  # goals
+SHARE = {1: 0.6, 128: 0.6}
+IDLE = 300
+TRAINED = Geometry(4, 256, 64, 256, 1024, 64, 64, 32, 96)
+
+Call = Callable[[], float]
+"""Does something; tokens a second."""
+
+
+def measure(bench: Bench) -> None:
+    """tokens a second of the engine, of the rwkv package, and the ceilings of the machine"""
+    device = bench.options.device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise PrerequisiteError("expected a CUDA device for --device cuda; found none: use --device cpu")
+    torch.set_num_threads(bench.options.threads)
+    ceilings = measured(device, 2.0 if bench.options.quick else 10.0)
+    for name, rate in ceilings.products.items():
+        bench.row(model="machine", work=f"products, {name}", ceiling=rate / 1e9, unit="GFLOP/s")
+    for name, rate in ceilings.readers.items():
+        bench.row(model="machine", work=f"memory, {name}", ceiling=rate / 1e9, unit="GB/s")
+    for name, geometry in (CUDA_SIZES if device == "cuda" else SIZES).items():
+        with checkpoint(geometry, bench.options.seed) as path:
+            if device == "cuda":
+                on_cuda(bench, name, path, ceilings)
+            else:
+                beside_package(bench, name, path, ceilings)
+                if not bench.options.quick or geometry.width < 512:
+                    idle(bench, name, path)
+    if device == "cpu":
+        training(bench)
+
+
+@contextmanager
+def checkpoint(geometry: Geometry, seed: int) -> Iterator[Path]:
+    """A file of random weights under which no stream ends: token 0 is never the most probable."""
+    weights = random_weights(geometry, seed)
+    weights["head.weight"][0] = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.pth"
+        torch.save(weights, path)
+        del weights
+        yield path
+
+
+def beside_package(bench: Bench, name: str, path: Path, ceilings: Ceilings) -> None:
+    """Rows and checks of one model on a processor."""
+    quick, geometry = bench.options.quick, SIZES[name]
+    engines = loaded(path, ("bf16", "int8") if quick else ("fp32", "bf16", "int8"), "cpu")
+    packages = {f"package {t}": package(path, t) for t in ("fp32", "bf16")}
+    for tokens in PROMPTS[:1] if quick else PROMPTS:
+        readers: dict[str, Call] = {
+            p: partial(package_prefill, m, 64 if quick else tokens) for p, m in packages.items()
+        }
+        readers |= {t: partial(prefill, e, tokens) for t, e in engines.items()}
+        found = in_turn(readers, turns=1 if quick or tokens > 512 else 3)
+        limit = {t: ceilings.prefill(geometry, t, tokens) for t in engines}
+        best = report(bench, found, limit, model=name, work=f"prefill {tokens}", batch=1)
+        if tokens == 512:
+            bench.check(f"{name}: prefill 512, × the package", best["times"], at_least=8)
+    alone = in_turn({p: partial(package_decode, m, 8) for p, m in packages.items()}, turns=2)
+    report(bench, alone, {}, model=name, work="decode", batch=1)
+    fastest = max(alone, key=lambda p: statistics.median(alone[p]))
+    for batch in BATCHES[:-1] if quick else BATCHES:
+        best = beside(bench, name, batch, engines, (fastest, packages[fastest]), ceilings)
+        if batch in TIMES_PACKAGE:
+            goal = TIMES_PACKAGE[batch]
+            bench.check(f"{name}: decode B={batch}, × the package", best["times"], at_least=goal)
+        if batch in SHARE:
+            goal = SHARE[batch]
+            bench.check(f"{name}: decode B={batch}, share of the ceiling", best["share"], at_least=goal)
+
+
+def beside(
+    bench: Bench,
+    name: str,
+    batch: int,
+    engines: Mapping[str, Engine],
+    package: tuple[str, Any],
+    ceilings: Ceilings,
+) -> dict[str, float]:
+    """Decode B streams in turn with the package's one."""
+    quick, geometry = bench.options.quick, SIZES[name]
+    count = (8 if batch > 8 else 16) if quick else (24 if batch > 8 else 64)
+    starts: dict[str, list[float]] = {t: [] for t in engines}
+    calls: dict[str, Call] = {package[0]: partial(package_decode, package[1], 8 if quick else 24)}
+    calls |= {t: partial(decode, Streams(e, batch), count, starts[t]) for t, e in engines.items()}
+    found = in_turn(calls, turns=2 if quick else 3)
+    limit = {t: ceilings.decode(geometry, t, batch) for t in engines}
+    return report(bench, found, limit, starts, model=name, work="decode", batch=batch)
+
+
+def loaded(path: Path, types: tuple[str, ...], device: str) -> dict[str, Engine]:
+    """An engine for each type of weights that there is."""
+    found = {}
+    for name in types:
+        try:
+            found[name] = Engine.load(path, dtype=TYPES[name], device=device)
+            found[name].max_batch = max(*BATCHES, *CUDA_BATCHES)
+        except (AegirError, RuntimeError) as error:
+            print(f"no weights in {name}: {str(error).splitlines()[0]}", file=sys.stderr)
+    return found
+
+
+def package(path: Path, name: str) -> Any:
+    """The package's model, warm; its class is the one for RWKV-7, or this raises."""
+    with redirect_stdout(sys.stderr):  # it prints what it loads
+        model = package_class()(model=str(path.with_suffix("")), strategy=f"cpu {name}")
+    package_decode(model, 3)  # its scripts compile in their first calls
+    package_prefill(model, 4)
+    return model
+
+
+def in_turn(calls: Mapping[str, Call], turns: int) -> dict[str, list[float]]:
+    """What each call returns in each turn."""
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(turns):
+        for name, call in calls.items():
+            found[name].append(call())
+    return found
+
+
+def report(
+    bench: Bench,
+    found: Mapping[str, list[float]],
+    limits: Mapping[str, float],
+    starts: Mapping[str, list[float]] | None = None,
+    **what: str | int,
+) -> dict[str, float]:
+    """A row for each arm; `times` (the package) and `share` (of the ceiling) of the engine's fastest."""
+    arms = {n: statistics.median(rates) for n, rates in found.items()}
+    packages = [n for n in arms if n not in limits]
+    base = max(packages, key=arms.__getitem__, default=None)
+    best = {"rate": 0.0, "times": 0.0, "share": 0.0}
+    for name, rate in arms.items():
+        times = base and statistics.median(a / b for a, b in zip(found[name], found[base], strict=True))
+        share = rate / limits[name] if name in limits else None
+        start = 1e3 * statistics.median(starts[name]) if starts and name in starts else None
+        bench.row(**what, arm=name, tokens_per_second=rate, times_package=times or None,
+                  ceiling=limits.get(name), unit="tokens/s", share=share, start_ms=start)  # fmt: skip
+        if share is not None and rate > best["rate"]:
+            best = {"rate": rate, "times": float(times or 0), "share": share}
+    return best
+
+
+def prompt(tokens: int, which: int = 0) -> list[int]:
+    return [1 + (7 * i + 31 * which + i * i // 5) % 255 for i in range(tokens)]
+
+
+def prefill(engine: Engine, tokens: int) -> float:
+    start = time.perf_counter()
+    engine.read([prompt(tokens)])[0].tensors.kv[0, 0, 0, 0, 0].item()
+    return tokens / (time.perf_counter() - start)
+
+
+def package_prefill(model: Any, tokens: int) -> float:
+    start = time.perf_counter()
+    model.forward(prompt(tokens), None)
+    return tokens / (time.perf_counter() - start)
+
+
+@torch.no_grad()
+def package_decode(model: Any, tokens: int) -> float:
+    logits, state = model.forward(prompt(2), None)
+    start = time.perf_counter()
+    for _ in range(tokens):
+        logits, state = model.forward(int(logits.argmax()), state)
+    return tokens / (time.perf_counter() - start)
+
+
+class Streams:
+    """B streams of an engine that have read a few tokens each."""
+
+    def __init__(self, engine: Engine, batch: int) -> None:
+        self.engine = engine
+        self.states: list[State] = engine.read([prompt(4, which) for which in range(batch)])
+        self.generate(1)
+
+    def generate(self, tokens: int) -> float:
+        """Seconds to continue every stream by so many tokens."""
+        start = time.perf_counter()
+        found = self.engine.generate(
+            [[]] * len(self.states), states=self.states, config=GenerationConfig(max_tokens=tokens)
+        )
+        seconds = time.perf_counter() - start
+        if any(len(one.tokens) < tokens for one in found):
+            raise RuntimeError("a stream ended early: its tokens would be counted as decoded")
+        return seconds
+
+
+def decode(streams: Streams, tokens: int, starts: list[float]) -> float:
+    """Tokens a second after the first one; notes the seconds of the first."""
+    first = streams.generate(1)
+    rest = streams.generate(tokens) - first
+    starts.append(first)
+    return (tokens - 1) * len(streams.states) / max(rest, 1e-9)
+
+
+def idle(bench: Bench, name: str, path: Path) -> None:
+    """What streams that do nothing cost, in a fresh process: beyond their states, at most a tenth."""
+    count = 64 if bench.options.quick else IDLE
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        grown, alone = pool.submit(resident, path, count).result()
+    bench.row(model=name, work="idle streams", batch=count, MB_a_stream=grown / count / 1e6,
+              MB_a_state=alone / 1e6)  # fmt: skip
+    bench.check(f"{name}: memory of {count} idle streams, × their states", grown / count / alone, at_most=1.1)
+
+
+def resident(path: Path, count: int) -> tuple[float, float]:
+    """By how many bytes reading `count` streams and keeping their states grows this process; of one state."""
+    torch.set_num_threads(1)
+    engine = Engine.load(path, dtype=torch.bfloat16)
+    kept = engine.read([prompt(8, 0)] * 64)  # whatever is only allocated once
+    kept.clear()
+    before = resident_bytes()
+    for first in range(0, count, 50):
+        kept += engine.read([prompt(8, which) for which in range(first, min(first + 50, count))])
+    grown = resident_bytes() - before
+    return grown, 4.0 * engine.identity.geometry.state_floats
+
+
+def resident_bytes() -> float:
+    """Resident memory of this process, what the allocator could give back not counted."""
+    import ctypes
+
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return float(pages * os.sysconf("SC_PAGE_SIZE"))
+    raise PrerequisiteError("expected Linux, which tells the resident memory; found none")
+
+
+def training(bench: Bench) -> None:
+    """Forward, backward and AdamW: the compiled recurrence and torch's chunked form, in turn."""
+    context, threads = multiprocessing.get_context("spawn"), bench.options.threads
+    with (
+        ProcessPoolExecutor(1, context, prepare, ("", threads)) as ours,
+        ProcessPoolExecutor(1, context, prepare, ("torch", threads)) as chunks,
+    ):
+        arms = {"engine": ours, "chunks in torch": chunks}
+        calls = {n: lambda pool=pool: pool.submit(train_step, bench.options.seed).result()
+                 for n, pool in arms.items()}  # fmt: skip
+        in_turn(calls, turns=1)
+        found = in_turn(calls, turns=3 if bench.options.quick else 9)
+    pairs = list(zip(*found.values(), strict=True))
+    for name, rates in found.items():
+        bench.row(model="L4·D256", work="training, B=8, T=128", arm=name,
+                  tokens_per_second=statistics.median(rates))  # fmt: skip
+    times = statistics.median(a / b for a, b in pairs)
+    bench.check("training step, × the chunked form", times, at_least=1.4)
+
+
+def prepare(kernels: str, threads: int) -> None:
+    """Of a process: which kernels it uses; read at their first use."""
+    os.environ["AEGIR_KERNELS"] = kernels
+    torch.set_num_threads(threads)
+
+
+_TRAINED: list[tuple[RWKV7, torch.optim.Optimizer]] = []
+
+
+def train_step(seed: int) -> float:
+    """Tokens a second of one step, in a process of its own."""
+    if not _TRAINED:
+        model = initialize(RWKV7(TRAINED), seed)
+        _TRAINED.append((model, torch.optim.AdamW(model.parameters(), 1e-3)))
+    model, optimizer = _TRAINED[0]
+    tokens = torch.tensor([prompt(129, which) for which in range(8)])
+    start = time.perf_counter()
+    hidden, _ = model(tokens[:, :-1])
+    loss = torch.nn.functional.cross_entropy(model.logits(hidden).flatten(0, 1), tokens[:, 1:].flatten())
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return 8 * 128 / (time.perf_counter() - start)
+
+
+def on_cuda(bench: Bench, name: str, path: Path, ceilings: Ceilings) -> None:
+    """Rows of one model on a GPU, without goals but one: what share of the roofline is reached."""
+    quick, geometry = bench.options.quick, CUDA_SIZES[name]
+    for dtype, engine in loaded(path, ("fp16",) if quick else ("fp16", "bf16"), "cuda").items():
+        for tokens in PROMPTS:
+            found = in_turn({dtype: partial(prefill, engine, tokens)}, turns=3)
+            limit = {dtype: ceilings.prefill(geometry, dtype, tokens)}
+            report(bench, found, limit, model=name, work=f"prefill {tokens}", batch=1)
+        for batch in CUDA_BATCHES:
+            streams, starts = Streams(engine, batch), {dtype: list[float]()}
+            found = in_turn({dtype: partial(decode, streams, 32 if quick else 128, starts[dtype])}, turns=3)
+            limit = {dtype: ceilings.decode(geometry, dtype, batch)}
+            report(bench, found, limit, starts, model=name, work="decode", batch=batch)
+        del engine
+        torch.cuda.empty_cache()
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="of all engines (%(default)s)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(%(default)s)")
+
+
+if __name__ == "__main__":
+    sys.exit(main("engine", measure, arguments))
