@@ -1,8 +1,9 @@
 """Continuous batching: requests of all threads and event loops share the steps of one engine.
 
-Requests wait in the order they came (FIFO). Whenever there is room for a stream it reads its prompt in
-pieces, between the steps of the others, and then decodes with them; it leaves when it is done. One thread
-does this for as long as there is work and ends when there is none.
+Requests wait for a slot in the order they came (FIFO). Whoever has one reads its prompt in pieces between
+the steps of the others, and then decodes with them; it leaves when it is done. A piece is about as much as
+costs the others one more step (chunked prefill, as in Sarathi-Serve, arXiv:2403.02310), and short prompts go
+before long ones. One thread does this for as long as there is work and ends when there is none.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Scheduler"]
 
 PIECE_TOKENS = 512  # of one prompt that are read at once
-_READ_TOKENS = 16_384  # of all prompts together that are read at once
-_READ_BETWEEN = 2_048  # the same while others decode: how long they wait
+_STEPS = 16  # within which what waits is read, however much that slows the others
+# Tokens read at once. A step costs as much as reading its streams and so many tokens more: on a processor
+# because weights have to be fetched, on a GPU because kernels have to be started.
+_LEAST, _LEAST_ELSEWHERE = {"cpu": 32}, 2_048
+_MOST, _MOST_ELSEWHERE = {"cpu": 512}, 16_384
 
 
 class Scheduler:
@@ -86,16 +90,43 @@ class Scheduler:
 
 
 def _read(engine: Engine, batch: Batch, reading: list[Stream]) -> list[Stream]:
-    """Read a piece of as many prompts as fit, first come first; admit what has read all; the others."""
-    room = _READ_BETWEEN if batch.streams else _READ_TOKENS
-    chosen: list[Stream] = []
-    for stream in reading:
-        room -= min(len(stream.unread), PIECE_TOKENS)
-        if room < 0 and chosen:
+    """Read as much of the prompts as there is room for; admit those that have read all; the others."""
+    reading = [stream for stream in reading if not stream.gone]
+    if not reading:
+        return []
+    parts = _parts(reading, _room(reading, len(batch.streams), engine.model.device.type))
+    pieces = [stream.unread[:size] for stream, size in parts]
+    states = engine.read(pieces, [stream.state for stream, _ in parts])
+    for (stream, size), state in zip(parts, states, strict=True):
+        stream.state, stream.unread = state, stream.unread[size:]
+    batch.admit([stream for stream, _ in parts if not stream.unread])
+    return [stream for stream in reading if stream.unread]
+
+
+def _room(reading: Sequence[Stream], decoding: int, device: str) -> int:
+    """How many tokens of prompts are read before the next step; counts decide, so that it repeats.
+
+    Reading takes as long as the step, or what it takes to have read everything within `_STEPS` steps.
+    """
+    least, most = _LEAST.get(device, _LEAST_ELSEWHERE), _MOST.get(device, _MOST_ELSEWHERE)
+    wanted = most if not decoding else sum(len(stream.unread) for stream in reading) // _STEPS
+    return max(decoding + least, min(most, wanted))
+
+
+def _parts(reading: Sequence[Stream], room: int) -> list[tuple[Stream, int]]:
+    """How much of which prompts to read.
+
+    Half of the room is for whoever came first, so that everybody gets there; the rest is for those who have
+    least to read, so that short prompts do not wait for long ones.
+    """
+    first, *others = reading
+    kept = min(len(first.unread), PIECE_TOKENS, -(-room // 2))
+    room -= kept
+    parts = []
+    for stream in sorted(others, key=lambda other: len(other.unread)):
+        size = min(len(stream.unread), PIECE_TOKENS, room)
+        if size < 1 <= len(stream.unread):
             break
-        chosen.append(stream)
-    states = engine.read([s.unread[:PIECE_TOKENS] for s in chosen], [s.state for s in chosen])
-    for stream, state in zip(chosen, states, strict=True):
-        stream.state, stream.unread = state, stream.unread[PIECE_TOKENS:]
-    batch.admit([stream for stream in chosen if not stream.unread and not stream.gone])
-    return [stream for stream in reading if stream.unread and not stream.gone]
+        parts.append((stream, size))
+        room -= size
+    return [(first, min(len(first.unread), PIECE_TOKENS, kept + room)), *parts]

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from aegir_dspy.errors import ConstraintError, StateError
-from aegir_dspy.rwkv import Engine, GenerationConfig, Grammar
+from aegir_dspy.rwkv import Engine, Generation, GenerationConfig, Grammar
 from aegir_dspy.rwkv import scheduler as scheduler_module
+from aegir_dspy.rwkv.decoding import Stream
 
 SAMPLED = GenerationConfig(max_tokens=24, temperature=1.3, seed=5)
 
@@ -106,7 +107,8 @@ def test_requests_are_taken_in_their_order(engine):
 
 def test_long_prompts_are_read_in_pieces_between_the_steps_of_others(engine, steps, monkeypatch):
     monkeypatch.setattr(scheduler_module, "PIECE_TOKENS", 16)
-    monkeypatch.setattr(scheduler_module, "_READ_BETWEEN", 16)
+    monkeypatch.setattr(scheduler_module, "_MOST", {"cpu": 16})
+    monkeypatch.setattr(scheduler_module, "_LEAST", {"cpu": 15})
     expected = [g.tokens for g in engine.generate(["x" * 500, "y" * 300], config=SAMPLED)]
     running = engine.stream("first", config=GenerationConfig(max_tokens=300, grammar=Grammar.regex("a{300}")))
     next(running)
@@ -115,6 +117,48 @@ def test_long_prompts_are_read_in_pieces_between_the_steps_of_others(engine, ste
     found = engine.generate(["x" * 500, "y" * 300], config=SAMPLED)
     assert [g.tokens for g in found] == expected
     assert steps[:20] == [1] * 20  # the first one went on meanwhile
+
+
+def test_short_prompts_pass_long_ones_which_get_there_all_the_same(engine, monkeypatch):
+    monkeypatch.setattr(scheduler_module, "_MOST", {"cpu": 32})
+    monkeypatch.setattr(scheduler_module, "_LEAST", {"cpu": 16})
+    config = GenerationConfig(max_tokens=3, grammar=Grammar.regex("a{2}"))
+    prompts = ["long " * 100, "medium " * 20, *(f"{i}" for i in range(9))]
+    order: list[int] = []
+
+    def note(i: int, item: object) -> None:
+        if isinstance(item, Generation):
+            order.append(i)
+
+    engine.scheduler.submit(engine, engine._streams(prompts, None, config, note, live=False))
+    until(lambda: len(order) == len(prompts))
+    assert sorted(order) == list(range(len(prompts))) and order[-2:] in ([1, 0], [0, 1])
+
+
+def test_how_much_is_read_before_a_step(engine):
+    def ask(*lengths: int) -> list[Stream]:
+        return engine._streams(["x" * n for n in lengths], None, SAMPLED, lambda *_: None, live=False)
+
+    room, parts = scheduler_module._room, scheduler_module._parts
+    assert room(ask(5000), 0, "cpu") == 512 and room(ask(5000), 64, "cpu") == 312
+    assert room(ask(100), 64, "cpu") == 96 and room(ask(9000), 1, "cpu") == 512
+    assert room(ask(5000), 64, "cuda") == 2112
+    found = parts(ask(300, 50, 10, 200), 96)
+    assert [(len(stream.unread), size) for stream, size in found] == [(300, 48), (10, 10), (50, 38)]
+    assert [size for _, size in parts(ask(300, 10), 400)] == [300, 10]
+    assert [size for _, size in parts(ask(900), 1000)] == [512]
+
+
+def test_pieces_say_which_tokens_they_complete(engine):
+    config = GenerationConfig(max_tokens=200, temperature=1.4, seed=3, top_logprobs=2)
+    for stop in ((), ("a",), ("aab", "x")):
+        *pieces, done = engine.stream("p", config=replace(config, stop=stop))
+        said = [token for piece in pieces for token in piece.tokens]
+        assert tuple(said) == done.tokens[: len(said)]
+        for piece in pieces:
+            assert len(piece.tokens) == len(piece.logprobs) == len(piece.top)
+        assert engine.tokenizer.decode(said) == done.text
+        assert [p for piece in pieces for p in piece.logprobs] == list(done.logprobs[: len(said)])
 
 
 def test_a_reader_that_leaves_frees_its_slot(engine, steps):
