@@ -80,10 +80,8 @@ def _genera(composition: Composition) -> dict[str, str]:
 def evidence_identity() -> str:
     """SHA-256, in hex, of what values of R_E depend on besides O and I: data files and packages' releases."""
     assets = resources.files("aegir_dspy.assets")
-    files = [
-        assets.joinpath(name).read_bytes() for name in ("shapes.json", "expectations.json", "words.json")
-    ]
-    parts = [hashlib.sha256(data).hexdigest() for data in files]
+    names = ("shapes.json", "expectations.json", "words.json", "lexicons.json")
+    parts = [hashlib.sha256(assets.joinpath(name).read_bytes()).hexdigest() for name in names]
     return hashlib.sha256(json.dumps([parts, packages()], sort_keys=True).encode()).hexdigest()
 
 

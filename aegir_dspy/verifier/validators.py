@@ -58,7 +58,7 @@ _KINDS: dict[EvidenceKind, str] = {
     " operating_system unit mass distance energy quantity education locale",
 }
 _KIND_OF: dict[str, EvidenceKind] = {name: kind for kind, names in _KINDS.items() for name in names.split()}
-_PACKAGES = ("babel", "phonenumbers", "pycountry", "python-dateutil", "python-stdnum", "validators")
+_PACKAGES = ("phonenumbers", "pycountry", "python-dateutil", "python-stdnum", "validators")
 
 
 def kind_of(name: str) -> EvidenceKind:

@@ -39,7 +39,7 @@ from aegir_dspy.verifier.topics import topic_alignment
 
 __all__ = ["Verifier"]
 
-_EVIDENCE = ("expectations.json", "shapes.json", "words.json")  # the data of R_E
+_EVIDENCE = ("expectations.json", "lexicons.json", "shapes.json", "words.json")  # the data of R_E
 
 
 class Verifier:

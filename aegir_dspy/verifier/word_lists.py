@@ -108,9 +108,10 @@ def _written(known: frozenset[str], before: str, after: str) -> frozenset[str]:
 
 
 def _inverted(lists: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
-    found: dict[str, list[str]] = {}
-    for name, words in lists.items():
+    """Word → names of the lists that have it."""
+    found: dict[str, int] = {}  # a bit a list
+    for i, words in enumerate(lists.values()):
         for word in words:
-            found.setdefault(word, []).append(name)
-    sets: dict[tuple[str, ...], frozenset[str]] = {}
-    return {word: sets.setdefault(tuple(names), frozenset(names)) for word, names in found.items()}
+            found[word] = found.get(word, 0) | 1 << i
+    names = {bits: frozenset(n for i, n in enumerate(lists) if bits >> i & 1) for bits in set(found.values())}
+    return {word: names[bits] for word, bits in found.items()}

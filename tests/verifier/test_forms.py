@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aegir_dspy.training.generated import GENERATED, generate_column
 from aegir_dspy.verifier.forms import FORMS, Form, Sieve
-from aegir_dspy.verifier.lexicons import _LISTS, lexicon
+from aegir_dspy.verifier.lexicons import LEXICONS, lexicon
 from aegir_dspy.verifier.national_numbers import NATIONAL, TAX, one_of, stdnum
 from aegir_dspy.verifier.validators import VALIDATORS, passing, validate
 
@@ -50,7 +50,7 @@ def test_nor_on_cells_that_are_nearly_good(known: str, place: int, sign: str, in
 def test_nor_on_generated_cells_and_known_words(part: int) -> None:
     rng = random.Random(part)
     cells = [cell for label in GENERATED[part::4] for cell in generate_column(label, rng, 6)[1]]
-    words = [word for name in _LISTS for word in rng.sample(sorted(lexicon(name)), 6)]
+    words = [word for name in LEXICONS for word in rng.sample(sorted(lexicon(name)), 6)]
     lists = [rng.choice((", ", " ", ";", " and ", "/")).join(rng.sample(words, 2)) for _ in range(40)]
     for text in filter(None, (cell[:256].strip() for cell in (*cells, *words, *lists))):
         assert passing(text) == asked_one_by_one(text), text
