@@ -47,8 +47,10 @@ from parity import random_weights
 
 from aegir_dspy.errors import AegirError, PrerequisiteError
 from aegir_dspy.rwkv import RWKV7, Engine, GenerationConfig, Geometry, State
+from aegir_dspy.rwkv.engine import default_tokenizer
 from aegir_dspy.rwkv.initialize import initialize
 from aegir_dspy.rwkv.package_backend import package_class
+from aegir_dspy.rwkv.tokenizer import tokenizer_named
 
 SIZES = {
     "L12·D768": Geometry(12, 768, 64, 65536, 3072, 64, 64, 32, 128),
@@ -93,9 +95,9 @@ def measure(bench: Bench) -> None:
 
 @contextmanager
 def checkpoint(geometry: Geometry, seed: int) -> Iterator[Path]:
-    """A file of random weights under which no stream ends: token 0 is never the most probable."""
+    """A file of random weights under which no stream ends: what ends one is never the most probable."""
     weights = random_weights(geometry, seed)
-    weights["head.weight"][0] = 0
+    weights["head.weight"][list(tokenizer_named(default_tokenizer(geometry.vocab)).ends)] = 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pth"
         torch.save(weights, path)
