@@ -34,9 +34,10 @@ def _ip(text: str) -> bool:
     return True
 
 
+# Both cases are written out: to ignore it, a wide range of characters would be gone through to compile it.
+_LETTER = r"A-Za-z\u00a1-\uffff"
 _EMAIL = re.compile(
-    r"(?:mailto:)?[^\s@<>\"(),;:]{1,64}@(?:[a-z0-9\u00a1-\uffff-]{1,63}\.)+[a-z\u00a1-\uffff-]{2,24}",
-    re.IGNORECASE,
+    rf"(?i:mailto:)?[^\s@<>\"(),;:]{{1,64}}@(?:[{_LETTER}0-9-]{{1,63}}\.)+[{_LETTER}-]{{2,24}}"
 )
 
 
@@ -55,11 +56,10 @@ def _domain(text: str) -> bool:
     return validators.domain(name, rfc_2782=True) is True
 
 
-_HOST = r"(?:[a-z0-9\u00a1-\uffff_](?:[a-z0-9\u00a1-\uffff_-]{0,61}[a-z0-9\u00a1-\uffff])?)"
+_HOST = rf"(?:[{_LETTER}0-9_](?:[{_LETTER}0-9_-]{{0,61}}[{_LETTER}0-9])?)"
 _URL = re.compile(
-    rf"(?:(?:https?|ftps?|s3|wss?)://|//"
-    rf"|www\.)(?:[^\s/@]{{1,80}}@)?{_HOST}(?:\.{_HOST}){{0,8}}(?::\d{{1,5}})?(?:[/?#]\S*)?",
-    re.IGNORECASE,
+    rf"(?i:(?:https?|ftps?|s3|wss?)://|//|www\.)"
+    rf"(?:[^\s/@]{{1,80}}@)?{_HOST}(?:\.{_HOST}){{0,8}}(?::\d{{1,5}})?(?:[/?#]\S*)?"
 )
 _IMAGE = re.compile(
     r"\S{1,256}?(?:\.(?:jpe?g|png|gif|webp|svg|bmp|tiff?|avif|ico)\b\S*|/(?:images?|img"

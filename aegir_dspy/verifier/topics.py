@@ -20,7 +20,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -102,9 +107,23 @@ def _no_topics(why: str) -> Diagnostic:
 
 def assigned(cosines: np.ndarray) -> int:
     """The greatest sum of a one-to-one matching."""
+    return int(cosines[_assignment()(cosines, maximize=True)].sum())
+
+
+@cache
+def _assignment() -> Callable[..., Any]:
+    """`scipy.optimize.linear_sum_assignment`, without the 0.3 s that importing all of that package takes."""
+    import scipy
+
+    spec = PathFinder.find_spec("_lsap", [str(Path(scipy.__file__).with_name("optimize"))])
+    if spec is not None and spec.loader is not None:
+        alone = module_from_spec(spec)
+        spec.loader.exec_module(alone)
+        if found := getattr(alone, "linear_sum_assignment", None):
+            return cast(Callable[..., Any], found)
     from scipy.optimize import linear_sum_assignment
 
-    return int(cosines[linear_sum_assignment(cosines, maximize=True)].sum())
+    return cast(Callable[..., Any], linear_sum_assignment)
 
 
 def _null(told: Told, own: Sequence[Document], lexicon: Lexicon) -> list[int]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from typing import Any
 
@@ -10,6 +12,7 @@ from aegir_dspy.ontology import load_vocabulary
 from aegir_dspy.ontology.compose import compose
 from aegir_dspy.ontology.composition import ColumnType, TableTypes
 from aegir_dspy.tables.table import Column, Table
+from aegir_dspy.verifier import topics
 from aegir_dspy.verifier.case import Case
 from aegir_dspy.verifier.diagnostic import Diagnostic
 from aegir_dspy.verifier.documents import Lexicon, cosine, joined
@@ -105,3 +108,20 @@ def test_many_documents_become_twelve_topics_in_any_order(lexicon: Lexicon) -> N
 def test_assignment_is_the_best_one_to_one() -> None:
     assert assigned(np.array([[9, 8], [7, 1]], dtype=np.int64)) == 15
     assert assigned(np.array([[1], [5], [3]], dtype=np.int64)) == 5
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["compiled module", "whole package"])
+def test_a_matching_is_one_to_one(alone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not alone:
+        monkeypatch.setattr(topics.PathFinder, "find_spec", lambda *_: None)
+    topics._assignment.cache_clear()
+    assert assigned(np.array([[9, 8, 0], [9, 1, 0]])) == 17
+    assert assigned(np.array([[2], [3]])) == 3
+    topics._assignment.cache_clear()
+
+
+def test_a_score_does_without_most_of_scipy() -> None:
+    code = "import sys; from aegir_dspy.verifier.topics import *; import numpy; assigned(numpy.eye(2));"
+    code += "print([m for m in ('scipy.optimize', 'scipy.sparse') if m in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
