@@ -8,7 +8,9 @@ Every message is one line: what was expected, what was found, and what to do nex
     ├── CheckpointError       a weights file is not an RWKV-7 checkpoint
     ├── StateError            a recurrent state does not belong to this model
     ├── ConstraintError       no output satisfies the constraint
-    └── PrerequisiteError     an optional package is missing; the message names the install line
+    ├── PrerequisiteError     an optional package is missing; the message names the install line
+    └── RunError              what is kept of a run cannot be written
+        └── DamagedRunError   what was kept of a run is not what was written
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ __all__ = [
     "AegirError",
     "CheckpointError",
     "ConstraintError",
+    "DamagedRunError",
     "FailureRecord",
     "InputError",
     "PrerequisiteError",
+    "RunError",
     "StateError",
     "VocabularyError",
 ]
@@ -56,6 +60,14 @@ class PrerequisiteError(AegirError):
     """An optional package is missing."""
 
 
+class RunError(AegirError):
+    """What is kept of a run cannot be written: it stops, and goes on when there is room."""
+
+
+class DamagedRunError(RunError):
+    """What was kept of a run is not what was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class FailureRecord:
     """Something that was asked for and could not be done; nothing is dropped silently.
@@ -77,6 +89,11 @@ class FailureRecord:
     message: str
     evidence: str = ""
     attempt: int = 1
+
+    @property
+    def undone(self) -> bool:
+        """Whether something was not done; a type that is not sure and a gate that refuses are answers."""
+        return self.failure_class != "low_confidence" and not self.failure_class.startswith("gate:")
 
     def to_json(self) -> dict[str, Any]:
         """The record as the ``failures`` entry of ``aegir.result/1``."""

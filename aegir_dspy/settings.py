@@ -30,6 +30,7 @@ from aegir_dspy.ontology.vocabulary import (
     load_vocabulary,
 )
 from aegir_dspy.orchestrator.describe import Describer
+from aegir_dspy.orchestrator.swarm_orchestrator import SwarmOrchestrator
 from aegir_dspy.tables.context import ContextConfig
 
 __all__ = ["FOREIGN", "ShardSettings", "SwarmConfig", "TableSettings"]
@@ -82,7 +83,7 @@ class _Settings(Parameter):  # type: ignore[misc]
 
 
 class TableSettings(_Settings):
-    """Configuration and annotator of a swarm for tables.
+    """Configuration and orchestrator of a swarm for tables.
 
     Raises:
         VocabularyError, CheckpointError: the vocabulary or the weights cannot be used.
@@ -94,7 +95,7 @@ class TableSettings(_Settings):
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
         """The configuration, the checkpoint's hash and the names of its specialists; never weights."""
-        bundle = self.annotator.bundle
+        bundle = self.orchestrator.annotator.bundle
         return {
             "config": _saved(self.config),
             "checkpoint_sha256": bundle.sha256,
@@ -111,13 +112,16 @@ class TableSettings(_Settings):
             InputError: the state is not one of a swarm for tables, or of one with other specialists.
         """
         config, expected = _restored_config(state)
-        found, known = state.get("specialists", []), _members(self.annotator.bundle)
+        found, known = state.get("specialists", []), _members(self.orchestrator.annotator.bundle)
         if found != known:
             raise InputError(
                 f"expected the state of a swarm with the specialists {known}, found one with {found}: "
                 f"make Swarm(checkpoint={config.checkpoint!r}) and load into that"
             )
-        bundle, own = self.annotator.bundle, self.annotator.bundle.sha256 == expected
+        bundle, own = (
+            self.orchestrator.annotator.bundle,
+            self.orchestrator.annotator.bundle.sha256 == expected,
+        )
         config = replace(
             config,
             device=self.config.device,
@@ -135,7 +139,7 @@ class TableSettings(_Settings):
 
     def _set(self, config: SwarmConfig, bundle: Bundle) -> None:
         self.config = config
-        self.annotator = ColumnTypeAnnotator(
+        annotator = ColumnTypeAnnotator(
             bundle,
             _vocabulary(config.vocabulary),
             AnnotatorConfig(
@@ -143,9 +147,10 @@ class TableSettings(_Settings):
             ),
             None if config.store is None else StateStore(config.store),
         )
-        self.describer = Describer(
-            bundle, self.annotator.vocabulary, _vocabulary(config.relations), self.annotator.threshold
+        describer = Describer(
+            bundle, annotator.vocabulary, _vocabulary(config.relations), annotator.threshold
         )
+        self.orchestrator = SwarmOrchestrator(annotator, describer)
 
 
 class ShardSettings(_Settings):

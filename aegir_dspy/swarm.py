@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dspy
 
@@ -26,7 +27,11 @@ from aegir_dspy.annotator.types import ColumnTypeAnnotator
 from aegir_dspy.errors import FailureRecord, InputError
 from aegir_dspy.latent import FusionMode, RWKVStateFusion
 from aegir_dspy.ontology.vocabulary import Vocabulary
+from aegir_dspy.orchestrator.artifacts import MemoryArtifacts
 from aegir_dspy.orchestrator.describe import Describer
+from aegir_dspy.orchestrator.execution import Event
+from aegir_dspy.orchestrator.outcome import Usage
+from aegir_dspy.orchestrator.swarm_orchestrator import Said, SwarmOrchestrator
 from aegir_dspy.settings import FOREIGN, ShardSettings, SwarmConfig, TableSettings
 from aegir_dspy.shards import Alignments, read_shards, swarm_predictors
 from aegir_dspy.specialist import Primary, Source, Specialist, fuse, record_call
@@ -35,27 +40,8 @@ from aegir_dspy.verifier import Verifier
 
 __all__ = ["Swarm", "SwarmConfig", "Usage", "annotator_roles"]
 
+T = TypeVar("T")
 Tables = TableSet | Sequence[Table] | Table | str | Path
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a call cost.
-
-    agents: columns read by specialists. critical_steps: readings on the longest path (alone, then from the
-    fused context). serial_steps: all readings one after the other, were no column sure of itself.
-    tokens_read: bytes. seconds: wall time.
-    """
-
-    agents: int
-    critical_steps: int
-    serial_steps: int
-    tokens_read: int
-    seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The ``usage`` of ``aegir.result/1``."""
-        return asdict(self)
 
 
 class Swarm(dspy.Module):  # type: ignore[misc]
@@ -146,17 +132,21 @@ class Swarm(dspy.Module):  # type: ignore[misc]
             tables: what `read_tables` returns, tables, one table, or a path to read.
             on_table: called with each table's annotation as soon as there is one.
         """
-        began = time.monotonic()
         given = _table_set(tables)
-        annotations: list[TableAnnotation] = []
-        tokens = 0
-        for annotation, read in self._annotator.annotate(given.tables):
-            annotations.append(annotation)
-            tokens += read
+        plan, artifacts = self.orchestrator.plan(given), MemoryArtifacts()
+
+        def ended(event: Event) -> None:
+            if on_table and event.kind == "ended" and event.task.kind == "annotate":
+                for annotation in _annotated(event, artifacts):
+                    on_table(annotation)
+
+        run = _in_a_loop(self.orchestrator.run(plan, artifacts, given, on_event=ended))
+        return self.prediction(self.orchestrator.said(plan, run, artifacts), given.failures)
+
+    def prediction(self, said: Said, failures: Sequence[FailureRecord] = ()) -> dspy.Prediction:
+        """What the orchestrator made of some tables, and records of what could not be read before."""
+        for annotation in said.annotations:
             self._record(annotation)
-            if on_table:
-                on_table(annotation)
-        said = self._describer.describe(given.tables, annotations)
         return dspy.Prediction(
             annotations=list(said.annotations),
             relations=[relation for table in said.annotations for relation in table.relations],
@@ -164,12 +154,12 @@ class Swarm(dspy.Module):  # type: ignore[misc]
             composition=said.composition,
             score=said.score,
             failures=[
-                *given.failures,
+                *failures,
                 *_abstentions(said.annotations, self._annotator.threshold),
                 *said.failures,
             ],
-            usage=self._usage(annotations, tokens, time.monotonic() - began),
-            identity=self.identity(given.tables),
+            usage=said.usage,
+            identity=self.identity(said.tables),
         )
 
     @property
@@ -179,14 +169,18 @@ class Swarm(dspy.Module):  # type: ignore[misc]
 
     @property
     def _annotator(self) -> ColumnTypeAnnotator:
+        return self.orchestrator.annotator
+
+    @property
+    def orchestrator(self) -> SwarmOrchestrator:
+        """What plans and runs the work on tables."""
         if not isinstance(self.settings, TableSettings):
             raise InputError("expected a swarm for tables, found one with a signature: make Swarm()")
-        return self.settings.annotator
+        return self.settings.orchestrator
 
     @property
     def _describer(self) -> Describer:
-        assert isinstance(self.settings, TableSettings)
-        return self.settings.describer
+        return self.orchestrator.describer
 
     @property
     def relations(self) -> RelationAnnotator:
@@ -241,16 +235,6 @@ class Swarm(dspy.Module):  # type: ignore[misc]
             for predictor in (*asked, self.primary):
                 record_call(predictor, inputs, answer)
 
-    def _usage(self, annotations: Sequence[TableAnnotation], tokens: int, seconds: float) -> Usage:
-        columns = sum(len(table.columns) for table in annotations)
-        informed = (
-            sum(len(t.columns) for t in annotations if len(t.columns) > 1) if self.config.context else 0
-        )
-        # The members read side by side, after the primary: each alone, then from its own fused context.
-        readers = 1 + len(self._annotator.members)
-        critical = (1 + bool(informed)) * min(2, readers)
-        return Usage(columns, critical, (columns + informed) * readers, tokens, round(seconds, 3))
-
 
 def annotator_roles(annotator: ColumnTypeAnnotator) -> list[tuple[str, str]]:
     """Name and instructions of every member that has a say in a column's type; the primary is the last.
@@ -280,6 +264,23 @@ def _evidence_fields(column: ColumnAnnotation) -> dict[str, str]:
     for evidence in column.evidence:
         found.setdefault("context" if evidence.kind == "context" else "column", []).append(evidence.text)
     return {name: ": ".join(found.get(name, ())) for name in ("column", "context")}
+
+
+def _in_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, also where a loop is running already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as aside:
+        return aside.submit(asyncio.run, work).result()
+
+
+def _annotated(event: Event, artifacts: MemoryArtifacts) -> tuple[TableAnnotation, ...]:
+    """What a task that has ended said of its tables."""
+    key = event.detail["outcome"].artifact
+    found: tuple[TableAnnotation, ...] = () if key is None else artifacts.get(event.task.kind, key)
+    return found
 
 
 def _table_set(tables: Tables) -> TableSet:

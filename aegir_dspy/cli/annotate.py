@@ -97,12 +97,12 @@ def annotate(
     with ColumnProgress(total, quiet=quiet) as progress:
         prediction = swarm(tables=tables, on_table=lambda table: progress.advance(len(table.columns)))
     write_output(_render(prediction, tables.tables, swarm, format, to_file=out is not None), out)
-    if tables.failures:
+    if undone := [failure for failure in prediction.failures if failure.undone]:
         sys.stderr.write(
-            f"aegir: {len(tables.failures)} of the files, or parts of them, could not be read, the first: "
-            f"{' '.join(tables.failures[0].message.split())}\n"
+            f"aegir: {len(undone)} of the files, or parts of them, could not be done, the first: "
+            f"{' '.join(undone[0].message.split())}\n"
         )
-        raise typer.Exit(1 if tables.tables else 2)
+        raise typer.Exit(1 if prediction.annotations else 2)
 
 
 def _usable_store() -> Path | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from aegir_dspy.errors import InputError
+from aegir_dspy.errors import InputError, RunError
 
 __all__ = ["Artifacts", "FolderArtifacts", "MemoryArtifacts"]
 
@@ -68,12 +69,16 @@ class FolderArtifacts:
         self._any: TypeAdapter[Any] = TypeAdapter(Any)
 
     def put(self, kind: str, value: Any) -> str:
-        """See `Artifacts`. Raises OSError where it cannot be written."""
-        content = self._types.get(kind, self._any).dump_json(value)
+        """See `Artifacts`. Raises RunError where it cannot be written; what is damaged is written again."""
+        said = self._types.get(kind, self._any).dump_python(value, mode="json")
+        content = json.dumps(said, separators=(",", ":")).encode()  # escapes what UTF-8 cannot encode
         key = hashlib.sha256(content).hexdigest()
         path = self.folder / f"{key}.json"
-        if not path.exists():
-            _write(path, content)
+        try:
+            if not path.exists() or path.read_bytes() != content:
+                _write(path, content)
+        except OSError as error:
+            raise RunError(f"expected to write {path}, found: {error.strerror}; free some space") from error
         return key
 
     def get(self, kind: str, key: str) -> Any:
@@ -86,8 +91,8 @@ class FolderArtifacts:
         if hashlib.sha256(content).hexdigest() != key:
             raise InputError(f"expected the content {key[:12]} in {path}, found another: it is damaged")
         try:
-            return self._types.get(kind, self._any).validate_json(content)
-        except ValidationError as error:
+            return self._types.get(kind, self._any).validate_python(json.loads(content))
+        except (ValidationError, ValueError) as error:
             raise InputError(f"expected a value of the kind {kind} in {path}, found: {error}") from error
 
 

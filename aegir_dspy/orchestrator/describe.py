@@ -1,19 +1,19 @@
 """From the types of columns to all that is said about tables.
 
 The steps after the types, each from what the ones before it found: a second look at types that are easily
-confused, relations of the columns to their table's subject, data elements across tables, the composition that
-says all of it, and the verifier's score.
+confused, relations of the columns to their table's subject, the composition that says all of it, and what the
+verifier refuses. `aegir_dspy.orchestrator.table_agents` takes them in their order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 from aegir_dspy.annotator.annotation import ColumnAnnotation, Evidence, Relation, TableAnnotation
 from aegir_dspy.annotator.bundle import Bundle
-from aegir_dspy.annotator.elements import DataElement, find_elements
+from aegir_dspy.annotator.elements import DataElement
 from aegir_dspy.annotator.relations import RelationAnnotator
 from aegir_dspy.annotator.subject import detect_subject
 from aegir_dspy.errors import FailureRecord
@@ -28,28 +28,9 @@ from aegir_dspy.verifier import Score, Verifier
 from aegir_dspy.verifier.column_profile import profile
 from aegir_dspy.verifier.confusable import Neighbour, role_of, second_look
 
-__all__ = ["Describer", "Description"]
+__all__ = ["Describer", "refusals"]
 
 _MET = 0.1  # share of the cells that has to have the form of a property
-
-
-@dataclass(frozen=True)
-class Description:
-    """What is said about some tables.
-
-    Attributes:
-        annotations: one a table, in their order, with types looked at twice and with relations.
-        elements: columns that denote one entity.
-        composition: all of it as one value, with the axioms that follow.
-        score: what the verifier makes of the composition.
-        failures: a record for every gate that refuses it.
-    """
-
-    annotations: tuple[TableAnnotation, ...]
-    elements: tuple[DataElement, ...]
-    composition: Composition
-    score: Score
-    failures: tuple[FailureRecord, ...]
 
 
 class Describer:
@@ -80,13 +61,9 @@ class Describer:
         """What says how columns are related."""
         return RelationAnnotator(self.bundle, self.relations)
 
-    def describe(self, tables: Sequence[Table], annotations: Sequence[TableAnnotation]) -> Description:
-        """All that is said about the tables; `annotations` are their types, in the same order."""
-        known = [self._related(t, self._looked_again(t, a)) for t, a in zip(tables, annotations, strict=True)]
-        elements = find_elements(tables, known)
-        composition = self.compose(tables, known, elements)
-        score = self.verifier.score(composition, tables)
-        return Description(tuple(known), elements, composition, score, tuple(_refusals(score)))
+    def relate(self, table: Table, annotation: TableAnnotation) -> TableAnnotation:
+        """The types of a table, those easily confused looked at twice, with the relations of its columns."""
+        return self._related(table, self._looked_again(table, annotation))
 
     def compose(
         self,
@@ -176,8 +153,8 @@ def _reason(column: ColumnAnnotation) -> str:
     return f"the likeliest type, {best.type}, has a probability of {best.probability:.2f}"
 
 
-def _refusals(score: Score) -> list[FailureRecord]:
-    """One record a gate that refuses, with its first reason."""
+def refusals(score: Score) -> list[FailureRecord]:
+    """A record for every gate of the verifier that refuses a composition, with its first reason."""
     found = []
     for gate in score.gates:
         if not gate.ok:

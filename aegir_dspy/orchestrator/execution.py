@@ -17,12 +17,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from aegir_dspy.errors import FailureRecord
+from aegir_dspy.errors import FailureRecord, RunError
 from aegir_dspy.orchestrator.agent import Job, TaskError, Work
 from aegir_dspy.orchestrator.artifacts import Artifacts
 from aegir_dspy.orchestrator.decision import Decision, Decompose, GiveUp, Replanner
 from aegir_dspy.orchestrator.failure import failure_of
-from aegir_dspy.orchestrator.outcome import Outcome, RunUsage, usage_of
+from aegir_dspy.orchestrator.outcome import Outcome, Usage, usage_of
 from aegir_dspy.orchestrator.roster import Roster
 from aegir_dspy.orchestrator.task import Task, TaskGraph
 
@@ -70,7 +70,7 @@ class Run:
 
     graph: TaskGraph
     outcomes: Mapping[str, Outcome]
-    usage: RunUsage
+    usage: Usage
 
     @property
     def failures(self) -> tuple[FailureRecord, ...]:
@@ -133,7 +133,7 @@ class Execution:
     async def _perform(self, task: Task, start: Start) -> Outcome:
         """All attempts at a task, once what it needs is there."""
         needed = [await asyncio.shield(self._ended[need]) for need in task.needs]
-        if missing := [one.task for one in needed if not one.ok]:
+        if not task.partial and (missing := [one.task for one in needed if not one.ok]):
             reason = f"expected what it needs, found no {', '.join(missing)}: it failed"
             record = FailureRecord(task.id, "orchestrator", "missing_dependency", reason)
             return Outcome(task.id, "orchestrator", None, (record,), attempts=0)
@@ -185,6 +185,8 @@ class _Attempts:
                 return self._given_up("budget", reason)
             try:
                 return self._done(await self._try())
+            except RunError:
+                raise  # what cannot be kept would be lost: the run stops
             except Exception as error:
                 self._failed(error)
             decision = await self.execution.decide(self.task, self.failures)

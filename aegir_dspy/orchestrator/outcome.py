@@ -9,7 +9,7 @@ from typing import Any
 from aegir_dspy.errors import FailureRecord
 from aegir_dspy.orchestrator.task import TaskGraph, critical_path
 
-__all__ = ["Outcome", "RunUsage", "usage_of"]
+__all__ = ["Outcome", "Usage", "usage_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +60,40 @@ def _failure(said: Mapping[str, Any]) -> FailureRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class RunUsage:
+class Usage:
     """What a run cost.
 
     Attributes:
-        agents: agents that worked. tokens, cost, seconds: in all.
+        agents: agents that worked: columns read by specialists, for tables.
         critical_steps: Σ_t (S_main(t) + max_i S_sub,i(t)) of Kimi K2.5 (arXiv:2602.02276), for tasks that
-            start as soon as they can: the steps on the longest chain of tasks, and those of the planner.
+            start as soon as they can: the steps on the longest chain of tasks, and those of the planner. A
+            step is a reading, or a call of a model.
         serial_steps: the steps one after the other.
+        tokens_read: bytes or tokens. seconds: wall time. cost: by the providers' prices, 0 without any.
     """
 
     agents: int
     critical_steps: int
     serial_steps: int
-    tokens: int
-    cost: float
+    tokens_read: int
     seconds: float
+    cost: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The ``usage`` of ``aegir.result/1``; the cost only where there is one."""
+        said = asdict(self)
+        return said if self.cost else {name: value for name, value in said.items() if name != "cost"}
 
 
-def usage_of(
-    graph: TaskGraph, outcomes: Mapping[str, Outcome], seconds: float, main_steps: int = 0
-) -> RunUsage:
+def usage_of(graph: TaskGraph, outcomes: Mapping[str, Outcome], seconds: float, main_steps: int = 0) -> Usage:
     """The usage of a run; `main_steps` are those of the planner and the replanner."""
     ended: Sequence[Outcome] = list(outcomes.values())
     _, longest = critical_path(graph, lambda name: outcomes[name].steps if name in outcomes else 0)
-    return RunUsage(
+    return Usage(
         agents=sum(one.agents for one in ended),
         critical_steps=main_steps + int(longest),
         serial_steps=main_steps + sum(one.serial_steps for one in ended),
-        tokens=sum(one.tokens for one in ended),
-        cost=sum(one.cost for one in ended),
+        tokens_read=sum(one.tokens for one in ended),
         seconds=round(seconds, 3),
+        cost=sum(one.cost for one in ended),
     )

@@ -37,6 +37,7 @@ class Task:
         kind: what is done: ``read``, ``annotate``, ``relate``, …
         inputs: its own parameters, JSON values only, never cell values.
         needs: ids of the tasks whose outputs it is given.
+        partial: whether it is done also where some of what it needs could not be; it is then given the rest.
         skill: what an agent must be able to do; by default the kind.
         budget: what it may take.
         attempt: 1 for the first try.
@@ -46,6 +47,7 @@ class Task:
     kind: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    partial: bool = False
     skill: str = ""
     budget: TaskBudget = TaskBudget()
     attempt: int = 1

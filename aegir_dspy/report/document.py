@@ -15,7 +15,7 @@ def result_document(prediction: Any) -> dict[str, Any]:
         "schema": SCHEMA,
         "tables": [table.to_json() for table in prediction.annotations],
         "elements": [element.to_json() for element in prediction.elements],
-        "score": prediction.score.to_json(),
+        "score": None if prediction.score is None else prediction.score.to_json(),
         "failures": [failure.to_json() for failure in prediction.failures],
         "usage": prediction.usage.to_json(),
         "identity": prediction.identity,

@@ -25,20 +25,24 @@ def render_result(prediction: Any, console: Console) -> None:
         console.print(_table(table))
     if prediction.elements:
         console.print(_elements(prediction.elements))
-    read = [f for f in prediction.failures if not f.task.startswith(("annotate:", "verify"))]
-    unsure = sum(f.task.startswith("annotate:") for f in prediction.failures)
-    refused = [f for f in prediction.failures if f.task.startswith("verify")]
-    if read:
-        console.print(_failures("could not be read", read))
+    undone = [f for f in prediction.failures if f.undone]
+    unsure = sum(f.failure_class == "low_confidence" for f in prediction.failures)
+    refused = [f for f in prediction.failures if f.failure_class.startswith("gate:")]
+    if undone:
+        console.print(_failures("could not be read or annotated", undone))
     if refused:
         console.print(_failures("refused by the verifier", refused))
     usage = prediction.usage
     columns = sum(len(table.columns) for table in prediction.annotations)
     console.print(
         f"{len(prediction.annotations)} tables, {columns} columns, {unsure} without a confident type, "
-        f"{len(read)} files with failures, R {prediction.score.R:.2f}, {usage.seconds:.1f} s",
+        f"{len(undone)} failures, {_scored(prediction.score)}, {usage.seconds:.1f} s",
         highlight=False,
     )
+
+
+def _scored(score: Any) -> str:
+    return "no score" if score is None else f"R {score.R:.2f}"
 
 
 def _table(table: TableAnnotation) -> RenderableType:

@@ -34,7 +34,7 @@ def test_text_for_people(aegir: Callable[..., Any], orders: Path) -> None:
     assert done.err == ""
     assert "\x1b" not in done.out
     assert [line.split()[1] for line in done.out.splitlines()[2:5]] == ["name", "price", "mail"]
-    assert "1 tables, 3 columns, 0 without a confident type, 0 files with failures" in done.out
+    assert "1 tables, 3 columns, 0 without a confident type, 0 failures" in done.out
 
 
 def test_json_is_the_contract(aegir: Callable[..., Any], orders: Path) -> None:

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 
 from aegir_dspy.annotator.annotation import Candidate, ColumnAnnotation, Relation, TableAnnotation
 from aegir_dspy.annotator.bundle import Bundle
+from aegir_dspy.annotator.elements import DataElement, find_elements
+from aegir_dspy.errors import FailureRecord
+from aegir_dspy.ontology.composition import Composition
 from aegir_dspy.ontology.vocabulary import load_vocabulary
-from aegir_dspy.orchestrator.describe import Describer
+from aegir_dspy.orchestrator.describe import Describer, refusals
 from aegir_dspy.tables.table import Column, Table
+from aegir_dspy.verifier import Score
 
 SCHEMA = load_vocabulary("schema")
 ROWS = (
@@ -43,13 +48,33 @@ def annotated(table: Table, types: tuple[str | None, ...]) -> TableAnnotation:
     return TableAnnotation(table.name, table.source, columns)
 
 
+@dataclass(frozen=True)
+class Description:
+    annotations: tuple[TableAnnotation, ...]
+    elements: tuple[DataElement, ...]
+    composition: Composition
+    score: Score
+    failures: tuple[FailureRecord, ...]
+
+
+def describe(
+    describer: Describer, tables: Sequence[Table], annotations: Sequence[TableAnnotation]
+) -> Description:
+    """The steps in their order."""
+    known = [describer.relate(table, one) for table, one in zip(tables, annotations, strict=True)]
+    elements = find_elements(tables, known)
+    composition = describer.compose(tables, known, elements)
+    score = describer.verifier.score(composition, tables)
+    return Description(tuple(known), elements, composition, score, tuple(refusals(score)))
+
+
 @pytest.fixture(scope="module")
 def describer(bundle: Bundle) -> Describer:
     return Describer(bundle, SCHEMA, load_vocabulary("sotab_cpa"), 0.3)
 
 
 def test_everything_that_follows_from_the_types_is_said(describer: Describer) -> None:
-    said = describer.describe([PEOPLE], [annotated(PEOPLE, TYPES)])
+    said = describe(describer, [PEOPLE], [annotated(PEOPLE, TYPES)])
     (table,) = said.annotations
     assert [c.type for c in table.columns] == list(TYPES)
     assert {r.property for r in table.relations} >= {"email", "telephone"}
@@ -63,20 +88,20 @@ def test_everything_that_follows_from_the_types_is_said(describer: Describer) ->
 
 def test_columns_of_several_tables_are_one_element(describer: Describer) -> None:
     other = replace(PEOPLE, name="newsletter", columns=PEOPLE.columns[:2])
-    said = describer.describe([PEOPLE, other], [annotated(PEOPLE, TYPES), annotated(other, TYPES[:2])])
+    said = describe(describer, [PEOPLE, other], [annotated(PEOPLE, TYPES), annotated(other, TYPES[:2])])
     members = {frozenset((m.table, m.column) for m in element.members) for element in said.elements}
     assert frozenset({("people", 1), ("newsletter", 1)}) in members
     assert [e.name for e in said.elements] == [e.name for e in said.composition.elements]
 
 
 def test_wrong_types_are_worth_less(describer: Describer) -> None:
-    right = describer.describe([PEOPLE], [annotated(PEOPLE, TYPES)]).score
-    wrong = describer.describe([PEOPLE], [annotated(PEOPLE, TYPES[::-1])]).score
+    right = describe(describer, [PEOPLE], [annotated(PEOPLE, TYPES)]).score
+    wrong = describe(describer, [PEOPLE], [annotated(PEOPLE, TYPES[::-1])]).score
     assert wrong.R < 0.6 * right.R
 
 
 def test_an_abstention_has_its_reason(describer: Describer) -> None:
-    said = describer.describe([PEOPLE], [annotated(PEOPLE, ("Person/name", None, *TYPES[2:]))])
+    said = describe(describer, [PEOPLE], [annotated(PEOPLE, ("Person/name", None, *TYPES[2:]))])
     column = said.composition.tables[0].columns[1]
     assert column.type is None and "URL" in column.reason and "0.10" in column.reason
     assert said.score.ok
@@ -86,7 +111,7 @@ def test_types_that_are_easily_confused_are_looked_at_again(describer: Describer
     types = annotated(PEOPLE, TYPES)
     torn = (Candidate("telephone", 0.5), Candidate("faxNumber", 0.4))
     fax = replace(types.columns[5], type="telephone", confidence=0.5, candidates=torn)
-    said = describer.describe([PEOPLE], [replace(types, columns=(*types.columns[:5], fax))])
+    said = describe(describer, [PEOPLE], [replace(types, columns=(*types.columns[:5], fax))])
     found = said.annotations[0].columns[5]
     assert (found.type, found.confidence, found.abstained) == ("faxNumber", 0.9, False)
     assert found.iri == "https://schema.org/faxNumber"
@@ -95,7 +120,7 @@ def test_types_that_are_easily_confused_are_looked_at_again(describer: Describer
 
 def test_what_the_verifier_refuses_is_a_failure(describer: Describer) -> None:
     mute = replace(PEOPLE, columns=PEOPLE.columns[:1])
-    twice = describer.describe([mute, mute], [annotated(mute, TYPES[:1])] * 2)
+    twice = describe(describer, [mute, mute], [annotated(mute, TYPES[:1])] * 2)
     gates = {gate.name: gate.ok for gate in twice.score.gates}
     records = {f.failure_class for f in twice.failures}
     assert records == {f"gate:{name}" for name, ok in gates.items() if not ok}
@@ -107,7 +132,7 @@ def test_a_relation_whose_form_no_cell_has_is_not_said(
 ) -> None:
     said = (Relation(0, 2, "email", 0.9), Relation(0, 1, "email", 0.9), Relation(0, 2, "author", 0.9))
     monkeypatch.setattr(describer.relating, "annotate", lambda table, types: said)
-    found = describer.describe([PEOPLE], [annotated(PEOPLE, TYPES)]).annotations[0].relations
+    found = describe(describer, [PEOPLE], [annotated(PEOPLE, TYPES)]).annotations[0].relations
     assert [(r.object, r.property) for r in found] == [(1, "email"), (2, "author")]
 
 
@@ -119,6 +144,6 @@ def test_relations_stay_where_types_are_of_another_ontology(bundle: Bundle) -> N
         replace(c, type=kind, abstained=kind is None, confidence=0.9 if kind else 0.1)
         for c, kind in zip(told.columns, types, strict=True)
     )
-    said = dbpedia.describe([PEOPLE], [replace(told, columns=columns)])
+    said = describe(dbpedia, [PEOPLE], [replace(told, columns=columns)])
     assert len(said.composition.tables[0].relations) == len(said.annotations[0].relations) > 0
     assert said.composition.ontology == "dbpedia+schema" and said.score.ok

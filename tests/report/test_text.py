@@ -48,7 +48,7 @@ def test_a_person_sees_types_confidence_and_values() -> None:
     assert line.split()[:4] == ["1", "mail", "email", "0.46"]
     assert f"a@b.de · {'c' * 23}…" in line
     assert text.endswith(
-        "1 tables, 1 columns, 0 without a confident type, 0 files with failures, R 0.88, 0.2 s\n"
+        "1 tables, 1 columns, 0 without a confident type, 0 failures, R 0.88, 0.2 s\n"
     )
 
 
@@ -67,7 +67,7 @@ def test_failures_to_read_are_listed_up_to_a_bound() -> None:
     assert "f19.csv: broken" in text
     assert "f20.csv" not in text
     assert "… and 5 more" in text
-    assert "25 files with failures" in text
+    assert "25 failures" in text
 
 
 def test_names_and_values_are_never_markup_or_commands() -> None:
@@ -93,4 +93,4 @@ def test_relations_elements_and_refusals_are_shown() -> None:
     assert "(subject)" in first and "addressLocality" in second
     assert "PostalAddress: orders[1], shops[3]" in text
     assert "refused by the verifier" in text and "expected every column once" in text
-    assert "0 without a confident type, 0 files with failures" in text
+    assert "0 without a confident type, 0 failures" in text
