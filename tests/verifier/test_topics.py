@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_assignment_is_the_best_one_to_one() -> None:
 @pytest.mark.parametrize("alone", [True, False], ids=["compiled module", "whole package"])
 def test_a_matching_is_one_to_one(alone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not alone:
-        monkeypatch.setattr(topics.PathFinder, "find_spec", lambda *_: None)
+        monkeypatch.setattr(topics, "PathFinder", SimpleNamespace(find_spec=lambda *_: None))
     topics._assignment.cache_clear()
     assert assigned(np.array([[9, 8, 0], [9, 1, 0]])) == 17
     assert assigned(np.array([[2], [3]])) == 3
