@@ -58,7 +58,7 @@ def test_what_is_unsure_or_empty_is_shown_as_such() -> None:
     text = rendered([column("mail", None), empty], failures)
     assert "? email" in text
     assert "? empty" in text
-    assert "2 without a confident type, 0 files" in text
+    assert "2 without a confident type, 0 failures" in text
 
 
 def test_failures_to_read_are_listed_up_to_a_bound() -> None:
