@@ -19,11 +19,21 @@ class TaskError(AegirError):
         failure_class: of `aegir_dspy.errors.FailureRecord`, for example ``timeout`` or ``gate:slots``.
         message: one line for a person.
         evidence: where and what, without cell values that are not masked.
+        retry_after: seconds before which another try is of no use, where that is known.
+        permanent: no further try of this agent is of any use.
     """
 
-    def __init__(self, failure_class: str, message: str, evidence: str = "") -> None:
+    def __init__(
+        self,
+        failure_class: str,
+        message: str,
+        evidence: str = "",
+        retry_after: float | None = None,
+        permanent: bool = False,
+    ) -> None:
         super().__init__(message)
         self.failure_class, self.evidence = failure_class, evidence
+        self.retry_after, self.permanent = retry_after, permanent
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,14 @@ __all__ = ["Decision", "Decompose", "GiveUp", "Replanner", "Retry"]
 class Retry:
     """Try again: `task` is the next attempt (`Task.again`), on none of the agents to `avoid`, after `wait` s.
 
-    Covers a plain retry, one with changed parameters, and the reassignment to another agent or provider.
+    Covers a plain retry, one with changed parameters, the reassignment to another agent or provider, and
+    with `create` the creation of a new agent for it, where the `Roster` can make one.
     """
 
     task: Task
     avoid: frozenset[str] = frozenset()
     wait: float = 0.0
+    create: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from aegir_dspy.errors import FailureRecord, RunError
+from aegir_dspy.errors import FailureRecord, InputError, RunError
 from aegir_dspy.orchestrator.agent import Job, TaskError, Work
 from aegir_dspy.orchestrator.artifacts import Artifacts
 from aegir_dspy.orchestrator.decision import Decision, Decompose, GiveUp, Replanner
@@ -135,14 +135,18 @@ class Execution:
         needed = [await asyncio.shield(self._ended[need]) for need in task.needs]
         if not task.partial and (missing := [one.task for one in needed if not one.ok]):
             reason = f"expected what it needs, found no {', '.join(missing)}: it failed"
-            record = FailureRecord(task.id, "orchestrator", "missing_dependency", reason)
-            return Outcome(task.id, "orchestrator", None, (record,), attempts=0)
+            return _missing(task, reason)
         began = time.monotonic()
-        ended = await _Attempts(self, task, self._inputs(needed), start).run()
+        try:
+            inputs = self._inputs(needed)
+        except InputError as error:
+            return _missing(task, str(error))
+        ended = await _Attempts(self, task, inputs, start).run()
         return replace(ended, seconds=round(time.monotonic() - began, 4))
 
     def _inputs(self, needed: Sequence[Outcome]) -> dict[str, Any]:
-        return {one.task: self.artifacts.get(self.graph[one.task].kind, str(one.artifact)) for one in needed}
+        made = {one.task: one.artifact for one in needed if one.artifact is not None}
+        return {name: self.artifacts.get(self.graph[name].kind, key) for name, key in made.items()}
 
     def spent(self, task: Task) -> str:
         """Which limit forbids to start the task, in words; empty where none does."""
@@ -195,6 +199,8 @@ class _Attempts:
             if isinstance(decision, Decompose):
                 await self._decompose(decision)
             else:
+                if decision.create:
+                    self.execution.roster.create_for(decision.task)
                 self.task, self.avoid = decision.task, decision.avoid
                 await asyncio.sleep(decision.wait)
 
@@ -211,6 +217,10 @@ class _Attempts:
             return await _watched(work, beats, task)
         except BaseException:
             work.cancel()
+            roster.overdue(agent, work)
+            if work.cancelled() and not _is_cancelled():
+                message = f"expected {agent.name} to do {task.id}, found that it stopped of itself"
+                raise TaskError("provider_down", message) from None
             raise
 
     def _done(self, work: Work) -> Outcome:
@@ -232,7 +242,10 @@ class _Attempts:
         self.execution.on_event(Event("failed", self.task, self.agent, {"failure": record}))
 
     def _given_up(self, failure_class: str, reason: str) -> Outcome:
-        if failure_class == "budget" or not self.failures:
+        if failure_class == "given_up" and self.failures:
+            last = self.failures[-1]
+            self.failures[-1] = replace(last, message=f"{last.message}; given up: {reason}")
+        else:
             self.failures.append(
                 FailureRecord(self.task.id, "orchestrator", "resource", reason, "", self.task.attempt)
             )
@@ -265,6 +278,18 @@ class _Attempts:
             if outcome.artifact is not None:
                 self.inputs[part.id] = self.execution.artifacts.get(part.kind, outcome.artifact)
         self.task, self.avoid = decision.join, frozenset()
+
+
+def _missing(task: Task, reason: str) -> Outcome:
+    """The end of a task that cannot be started."""
+    record = FailureRecord(task.id, "orchestrator", "missing_dependency", reason)
+    return Outcome(task.id, "orchestrator", None, (record,), attempts=0)
+
+
+def _is_cancelled() -> bool:
+    """Whether the task of the loop that runs this has been asked to stop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _Beats:

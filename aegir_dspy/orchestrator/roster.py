@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from aegir_dspy.errors import InputError
-from aegir_dspy.orchestrator.agent import Agent, TaskError
+from aegir_dspy.orchestrator.agent import Agent, TaskError, Work
 from aegir_dspy.orchestrator.task import Task
 
 __all__ = ["Preference", "Roster", "by_load"]
@@ -38,17 +38,28 @@ class Roster:
         agents: with names of their own.
         most: tasks at once over all agents: the budget of agents a run may spawn.
         prefer: which agent a task would rather have.
+        create: makes one more agent for a task that the others could not do, or None.
+        grace: seconds an agent has to end work that was given up before its slot counts as lost.
     """
 
-    def __init__(self, agents: Sequence[Agent], most: int = 300, prefer: Preference = by_load) -> None:
+    def __init__(
+        self,
+        agents: Sequence[Agent],
+        most: int = 300,
+        prefer: Preference = by_load,
+        create: Callable[[Task], Agent | None] = lambda task: None,
+        grace: float = 5.0,
+    ) -> None:
         if most < 1:
             raise InputError(f"expected at least one agent at once, found max_agents {most}")
         if len({agent.name for agent in agents}) < len(agents):
             raise InputError("expected agents with names of their own, found two with the same name")
         self.agents, self.most, self.prefer = tuple(agents), most, prefer
+        self._create, self._grace = create, grace
         self.busy = {agent.name: 0 for agent in agents}
         self._all = 0
         self._by_skill: dict[str, tuple[Agent, ...]] = {}
+        self._lost: Counter[str] = Counter()  # slots whose work was given up and does not end
         self._waiting: dict[str, deque[_Waiter]] = {}  # by skill, those who came first in front
 
     def able(self, skill: str) -> tuple[Agent, ...]:
@@ -63,18 +74,19 @@ class Roster:
         Agents to avoid are taken only where there is no other.
 
         Raises:
-            TaskError: no agent has the skill.
+            TaskError: no agent has the skill, or none of them has a slot that will ever be free.
         """
         able = self.able(task.wanted)
         if not able:
             known = ", ".join(sorted({skill for agent in self.agents for skill in agent.skills}))
-            raise TaskError(
-                "resource", f"expected an agent with the skill {task.wanted}, found none: there are {known}"
-            )
+            message = f"expected an agent with the skill {task.wanted}, found none: there are {known}"
+            raise TaskError("resource", message, permanent=True)
         wanted = [agent for agent in able if agent.name not in avoid] or list(able)
         if (agent := self._free(task, wanted)) is not None:
             self._occupy(agent)
             return agent
+        if self._none_left(wanted):
+            raise _stuck(task)
         return await self._wait(_Waiter(task, wanted, asyncio.get_running_loop().create_future()))
 
     def leave(self, agent: Agent) -> None:
@@ -86,21 +98,51 @@ class Roster:
             if self._serve(self._waiting[skill]):
                 return
 
+    def create_for(self, task: Task) -> None:
+        """Add an agent for a task, where one can be made and there are not as many as may work at once."""
+        if len(self.agents) < self.most and (agent := self._create(task)) is not None:
+            if agent.name in self.busy:
+                raise InputError(f"expected a new agent with a name of its own, found another {agent.name}")
+            self.agents = (*self.agents, agent)
+            self.busy[agent.name] = 0
+            self._by_skill.clear()
+
+    def overdue(self, agent: Agent, work: asyncio.Future[Work]) -> None:
+        """The work of an agent was given up. It has its slot until it ends; in time, or the slot is lost."""
+        if not work.done():
+            asyncio.get_running_loop().call_later(self._grace, self._lose, agent, work)
+
+    def _lose(self, agent: Agent, work: asyncio.Future[Work]) -> None:
+        if work.done():
+            return
+        self._lost[agent.name] += 1
+        work.add_done_callback(lambda _: self._lost.subtract([agent.name]))
+        for waiter in [waiter for queue in self._waiting.values() for waiter in queue]:
+            if not waiter.agent.done() and self._none_left(waiter.wanted):
+                self._waiting[waiter.task.wanted].remove(waiter)
+                waiter.agent.set_exception(_stuck(waiter.task))
+
+    def _none_left(self, wanted: Sequence[Agent]) -> bool:
+        lost = all(self._lost[agent.name] >= agent.slots for agent in wanted)
+        return lost or self._lost.total() >= self.most
+
     async def _wait(self, waiter: _Waiter) -> Agent:
         queue = self._waiting.setdefault(waiter.task.wanted, deque())
         queue.append(waiter)
         try:
             return await waiter.agent
         except asyncio.CancelledError:
-            if waiter.agent.done() and not waiter.agent.cancelled():
-                self.leave(waiter.agent.result())
-            else:
+            if not waiter.agent.done() or waiter.agent.cancelled():
                 queue.remove(waiter)
+            elif waiter.agent.exception() is None:
+                self.leave(waiter.agent.result())
             raise
 
     def _serve(self, queue: deque[_Waiter]) -> bool:
         """Give a slot to the first that can have one."""
         for waiter in queue:
+            if waiter.agent.done():  # cancelled, and about to leave the queue
+                continue
             agent = self._free(waiter.task, waiter.wanted)
             if agent is not None:
                 queue.remove(waiter)
@@ -121,3 +163,7 @@ class Roster:
 
     def _any_free(self, agents: Iterable[Agent]) -> bool:
         return any(self.busy[agent.name] < agent.slots for agent in agents)
+
+
+def _stuck(task: Task) -> TaskError:
+    return TaskError("timeout", f"expected an agent for {task.id}, found them all busy with work given up")

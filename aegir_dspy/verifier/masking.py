@@ -12,7 +12,7 @@ __all__ = ["LENGTH", "masked"]
 LENGTH = 40
 """Characters of a cell that are shown at most."""
 
-_LOOKED_AT = 400  # characters that are searched for personal data before the cell is cut
+_LOOKED_AT = 400  # characters that are searched for personal data before the cell is cut, at least
 _EMAIL = re.compile(
     r"\b([\w.+-])[\w.+-]{0,63}@([\w-])[\w-]{0,62}(?:\.[\w-]{1,63}){0,6}(\.[a-z]{2,24})\b", re.IGNORECASE
 )
@@ -31,14 +31,15 @@ _PERSONAL = frozenset(
 _WORD = re.compile(r"(\w)\w+")
 
 
-def masked(values: Iterable[str], label: str | None = None) -> tuple[str, ...]:
+def masked(values: Iterable[str], label: str | None = None, length: int = LENGTH) -> tuple[str, ...]:
     """The cells, fit to be shown in a report: ``j***@e***.com``, ``**** **** **** 1234``.
 
     E-mail addresses, account and card numbers and other long numbers are masked wherever they stand; with
     the `label` of a type that is personal data, all words are: ``A*** L***``. Then the rest is cut to
-    `LENGTH` characters. Numbers that dates and decimals are made of stay.
+    `length` characters. Numbers that dates and decimals are made of stay.
     """
-    return tuple(_cut(_masked(value[:_LOOKED_AT], label in _PERSONAL)) for value in values)
+    seen = max(_LOOKED_AT, 2 * length)
+    return tuple(_cut(_masked(value[:seen], label in _PERSONAL), length) for value in values)
 
 
 def _masked(text: str, personal: bool) -> str:
@@ -63,5 +64,5 @@ def _number(match: re.Match[str]) -> str:
     return f"{'+' if text.startswith('+') else ''}***{digits[-2:]}"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= LENGTH else text[: LENGTH - 1] + "…"
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
