@@ -22,6 +22,7 @@ import torch
 from aegir_dspy.adapters.dspy_lm.engine import weights_file
 from aegir_dspy.adapters.openai_server.answers import Answers
 from aegir_dspy.adapters.openai_server.decode import finished, pieces
+from aegir_dspy.adapters.openai_server.embedding import embedded
 from aegir_dspy.adapters.openai_server.errors import ApiError, refusal
 from aegir_dspy.adapters.openai_server.host import Host
 from aegir_dspy.adapters.openai_server.limits import Limits
@@ -139,15 +140,17 @@ def _handler(local: Local) -> Any:
                 raise _failed(failure, error) from error
 
         def embedding(self, **given: Any) -> Any:
+            texts = [given["input"]] if isinstance(given["input"], str) else list(given["input"])
             try:
-                vectors, tokens = _embedded(local.engine(given["model"]), given["input"])
+                engine = local.engine(given["model"])
+                vectors, tokens = embedded(engine, texts), sum(len(engine.encode(text)) for text in texts)
             except Exception as error:
                 raise _failed(failure, error) from error
             answer = given["model_response"]
             answer.model, answer.object = f"{PROVIDER}/{given['model']}", "list"
             answer.data = [
                 {"object": "embedding", "index": index, "embedding": vector}
-                for index, vector in enumerate(vectors)
+                for index, vector in enumerate(vectors.tolist())
             ]
             answer.usage = litellm.Usage(prompt_tokens=tokens, completion_tokens=0, total_tokens=tokens)
             return answer
@@ -156,16 +159,6 @@ def _handler(local: Local) -> Any:
             return await asyncio.to_thread(lambda: self.embedding(**given))
 
     return Handler()
-
-
-def _embedded(engine: Engine, given: Any) -> tuple[list[list[float]], int]:
-    """The model's output at the last token of every text, of length 1; and how many tokens were read."""
-    texts = [given] if isinstance(given, str) else list(given)
-    if not texts or not all(isinstance(text, str) and text for text in texts):
-        raise InputError("expected texts to embed, found none or empty ones")
-    states = engine.read(texts)
-    vectors = torch.nn.functional.normalize(engine.last_hidden(states).float(), dim=-1)
-    return vectors.tolist(), sum(state.tokens for state in states)
 
 
 def _single(made: Plan, failure: Any) -> Plan:
@@ -187,7 +180,7 @@ def _chunk(made: Plan, item: str | Generation) -> dict[str, Any]:
     if isinstance(item, str):
         return {**chunk, "text": item}
     answers = Answers(made)
-    [choice] = answers.last(0, item)["choices"]
+    [choice] = answers.whole([item])["choices"]
     told = {"logprobs": choice["logprobs"]} if choice["logprobs"] else None
     last = {"is_finished": True, "finish_reason": item.finish_reason, "usage": answers.usage([item])}
     return {**chunk, **last, "provider_specific_fields": told}

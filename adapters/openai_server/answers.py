@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aegir_dspy.adapters.openai_server.plan import Job, Plan
 from aegir_dspy.adapters.openai_server.wire import ChatRequest
 from aegir_dspy.rwkv import Generation
+from aegir_dspy.rwkv.decoding import Piece
 from aegir_dspy.rwkv.tokenizer import Tokenizer
 
-__all__ = ["Answers", "shown_tokens"]
+__all__ = ["Answers", "Events", "shown_tokens"]
 
 _LEAST = -9999.0  # JSON knows no -inf; OpenAI writes this
 
@@ -36,21 +38,9 @@ class Answers:
         choices = [self._choice(index, generation) for index, generation in enumerate(done)]
         return {**self._head(streamed=False), "choices": choices, "usage": self.usage(done)}
 
-    def first(self, index: int) -> dict[str, Any] | None:
-        """The event that opens an answer, if one does."""
-        if not self.chat:
-            return None
-        return self._event(index, {"delta": {"role": "assistant", "content": ""}, "finish_reason": None})
-
-    def piece(self, index: int, text: str) -> dict[str, Any]:
-        """The event of a piece of text."""
-        told = {"delta": {"content": text}} if self.chat else {"text": text}
-        return self._event(index, {**told, "finish_reason": None})
-
-    def last(self, index: int, generation: Generation) -> dict[str, Any]:
-        """The event that closes an answer: why it ended, and the log-probabilities of all of it."""
-        told: dict[str, Any] = {"delta": {}} if self.chat else {"text": ""}
-        return self._event(index, {**told, **self._facts(index, generation)})
+    def events(self) -> list[Events]:
+        """Those of a stream, of each answer."""
+        return [Events(self, index) for index in range(len(self.plan.jobs))]
 
     def costs(self, done: Sequence[Generation]) -> dict[str, Any]:
         """The event that says what all answers cost."""
@@ -73,26 +63,88 @@ class Answers:
             "system_fingerprint": self.plan.engine.identity.checkpoint[:12],
         }
 
-    def _event(self, index: int, choice: dict[str, Any]) -> dict[str, Any]:
+    def event(self, index: int, choice: dict[str, Any]) -> dict[str, Any]:
+        """An event about one answer."""
         return {**self._head(streamed=True), "choices": [{"index": index, "logprobs": None, **choice}]}
+
+    def scores(self, part: Piece | Generation, count: int, place: Place) -> dict[str, Any] | None:
+        """The log-probabilities of the first `count` tokens of a part; None when nobody asked for them."""
+        if not self.plan.request.wants_logprobs:
+            return None
+        scores = list(_scores(self.plan.engine.tokenizer, part, count))
+        return {"content": scores, "refusal": None} if self.chat else _flat(scores, place)
 
     def _choice(self, index: int, generation: Generation) -> dict[str, Any]:
         message = {"role": "assistant", "content": generation.text, "refusal": None}
-        told = {"message": message} if self.chat else {"text": generation.text}
-        return {"index": index, **told, **self._facts(index, generation)}
+        told: dict[str, Any] = {"message": message} if self.chat else {"text": generation.text}
+        job = self.plan.jobs[index]
+        shown = shown_tokens(self.plan.engine.tokenizer, generation, job)
+        told["logprobs"] = self.scores(generation, shown, Place())
+        told["finish_reason"] = generation.finish_reason
+        if self.plan.request.return_token_ids:
+            told |= {"prompt_token_ids": job.tokens, "token_ids": list(generation.tokens)}
+        return {"index": index, **told}
 
-    def _facts(self, index: int, generation: Generation) -> dict[str, Any]:
-        request, tokenizer = self.plan.request, self.plan.engine.tokenizer
-        facts: dict[str, Any] = {"finish_reason": generation.finish_reason, "logprobs": None}
-        if request.wants_logprobs:
-            scores = _scores(
-                tokenizer, generation, shown_tokens(tokenizer, generation, self.plan.jobs[index])
-            )
-            facts["logprobs"] = {"content": scores, "refusal": None} if self.chat else _flat(scores)
-        if request.return_token_ids:
-            facts["prompt_token_ids"] = self.plan.jobs[index].tokens
-            facts["token_ids"] = list(generation.tokens)
-        return facts
+
+class Place:
+    """How far in a text one has come, byte by byte."""
+
+    def __init__(self) -> None:
+        self.chars, self._decoder = 0, codecs.getincrementaldecoder("utf-8")("replace")
+
+    def go(self, data: bytes) -> int:
+        """Pass these bytes; how many characters were complete before them."""
+        before = self.chars
+        self.chars += len(self._decoder.decode(data))
+        return before
+
+
+class Events:
+    """The events of one answer in a stream; each tells of the tokens that the text of it completes."""
+
+    def __init__(self, answers: Answers, index: int) -> None:
+        self.answers, self.index = answers, index
+        self._ids = answers.plan.request.return_token_ids
+        self._told, self._place = 0, Place()  # tokens so far, and where in the text they end
+
+    def first(self) -> dict[str, Any] | None:
+        """The event that opens the answer, if one does."""
+        if not self.answers.chat:
+            return None
+        told = {"delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+        return self.answers.event(self.index, told)
+
+    def piece(self, piece: Piece) -> dict[str, Any]:
+        """The event of a piece of text."""
+        told = self._shown(piece, None)
+        told["logprobs"] = self.answers.scores(piece, len(piece.tokens), self._place)
+        if self._ids:
+            told["token_ids"] = list(piece.tokens)
+        self._told += len(piece.tokens)
+        return self.answers.event(self.index, told)
+
+    def last(self, generation: Generation) -> dict[str, Any]:
+        """The event that closes the answer: why it ended, and what no piece has told."""
+        plan = self.answers.plan
+        told = self._shown("", generation.finish_reason)
+        shown = shown_tokens(plan.engine.tokenizer, generation, plan.jobs[self.index])
+        rest = _rest(generation, self._told)
+        told["logprobs"] = self.answers.scores(rest, shown - self._told, self._place)
+        if self._ids:
+            told |= {"prompt_token_ids": plan.jobs[self.index].tokens, "token_ids": list(rest.tokens)}
+        return self.answers.event(self.index, told)
+
+    def _shown(self, text: str, finish: str | None) -> dict[str, Any]:
+        if not self.answers.chat:
+            return {"text": text, "finish_reason": finish}
+        return {"delta": {"content": text} if text else {}, "finish_reason": finish}
+
+
+def _rest(generation: Generation, told: int) -> Piece:
+    rest = Piece()
+    rest.tokens, rest.logprobs = generation.tokens[told:], generation.logprobs[told:]
+    rest.top = generation.top[told:]
+    return rest
 
 
 def shown_tokens(tokenizer: Tokenizer, generation: Generation, job: Job) -> int:
@@ -111,14 +163,11 @@ def shown_tokens(tokenizer: Tokenizer, generation: Generation, job: Job) -> int:
     return count
 
 
-def _scores(tokenizer: Tokenizer, generation: Generation, count: int) -> list[dict[str, Any]]:
-    """The tokens of an answer as chats write them, and the id of each."""
-    found = []
-    for at, token in enumerate(generation.tokens[:count]):
-        top = generation.top[at] if generation.top else ()
-        others = [_score(tokenizer, other, logprob) for other, logprob in top]
-        found.append({**_score(tokenizer, token, generation.logprobs[at]), "top_logprobs": others})
-    return found
+def _scores(tokenizer: Tokenizer, part: Piece | Generation, count: int) -> Iterator[dict[str, Any]]:
+    """The first tokens of a part as chats write them, and the id of each."""
+    for at, token in enumerate(part.tokens[:count]):
+        others = [_score(tokenizer, *other) for other in (part.top[at] if part.top else ())]
+        yield {**_score(tokenizer, token, part.logprobs[at]), "top_logprobs": others}
 
 
 def _score(tokenizer: Tokenizer, token: int, logprob: float) -> dict[str, Any]:
@@ -130,16 +179,12 @@ def _score(tokenizer: Tokenizer, token: int, logprob: float) -> dict[str, Any]:
     return {"token": text, "token_id": token, "logprob": max(_LEAST, logprob), "bytes": list(data)}
 
 
-def _flat(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The same as completions write it."""
-    offsets, before = [], b""
-    for score in scores:
-        offsets.append(len(before.decode("utf-8", "replace")))
-        before += bytes(score["bytes"])
+def _flat(scores: Sequence[dict[str, Any]], place: Place) -> dict[str, Any]:
+    """The same as completions write it, from a place of the text on."""
     top = [{one["token"]: one["logprob"] for one in score["top_logprobs"]} for score in scores]
     return {
         "tokens": [score["token"] for score in scores],
         "token_logprobs": [score["logprob"] for score in scores],
         "top_logprobs": top if any(top) else None,
-        "text_offset": offsets,
+        "text_offset": [place.go(bytes(score["bytes"])) for score in scores],
     }

@@ -6,28 +6,44 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from torch import Tensor
 
 from aegir_dspy._version import __version__
 from aegir_dspy.adapters.openai_server.answers import Answers
 from aegir_dspy.adapters.openai_server.decode import finished, pieces
+from aegir_dspy.adapters.openai_server.embedding import embedded, packed
 from aegir_dspy.adapters.openai_server.errors import ApiError, refusal, refusal_of_fields
 from aegir_dspy.adapters.openai_server.gate import LEASES, Gate
 from aegir_dspy.adapters.openai_server.host import Host
 from aegir_dspy.adapters.openai_server.metrics import Metrics
-from aegir_dspy.adapters.openai_server.plan import plan
+from aegir_dspy.adapters.openai_server.plan import plan, tokens_of
+from aegir_dspy.adapters.openai_server.replies import (
+    AnnotateReply,
+    ChatReply,
+    CompletionReply,
+    EmbeddingReply,
+    HealthReply,
+    ModelList,
+    ModelReply,
+    Refusal,
+    StateDeleted,
+    StateList,
+    StateReply,
+)
 from aegir_dspy.adapters.openai_server.tables import csv_table, tables_of
 from aegir_dspy.adapters.openai_server.wire import (
     AnnotateRequest,
     ChatRequest,
     CompletionRequest,
+    EmbeddingRequest,
     StateRequest,
 )
 from aegir_dspy.errors import AegirError
@@ -41,25 +57,18 @@ _LOG = logging.getLogger(__name__)
 _TEXTS = ("text/csv", "text/tab-separated-values")
 
 
-def application(host: Host, api_key: str | None) -> FastAPI:
+def application(host: Host, api_key: str | None, local: bool) -> FastAPI:
     """See `create_app`."""
-    app, server = FastAPI(title="aegir", version=__version__), _Server(host)
-    app.add_api_route("/health", server.health, methods=["GET"])
-    app.add_api_route("/metrics", server.show_metrics, methods=["GET"])
-    app.add_api_route("/v1/models", server.models, methods=["GET"])
-    app.add_api_route("/v1/models/{name:path}", server.model, methods=["GET"])
-    app.add_api_route("/v1/completions", server.completions, methods=["POST"], response_model=None)
-    app.add_api_route("/v1/chat/completions", server.chat, methods=["POST"], response_model=None)
-    app.add_api_route("/v1/states", server.states, methods=["GET"])
-    app.add_api_route("/v1/states", server.read_state, methods=["POST"])
-    app.add_api_route("/v1/states/{handle}", server.state, methods=["GET"])
-    app.add_api_route("/v1/states/{handle}", server.drop_state, methods=["DELETE"])
-    app.add_api_route("/v1/annotate", server.annotate, methods=["POST"], openapi_extra=_ANNOTATE_BODY)
+    refused: dict[int | str, Any] = {"4XX": {"model": Refusal, "description": "Refused"}}
+    app, server = FastAPI(title="aegir", version=__version__, responses=refused), _Server(host)
+    for method, path, serve, reply, more in server.routes():
+        told: dict[str, Any] = {"model": reply} if reply else {}
+        app.add_api_route(path, serve, methods=[method], response_model=None, responses={200: told}, **more)
     app.add_exception_handler(RequestValidationError, _on_fields)
     app.add_exception_handler(HTTPException, _on_http)
     for kind in (ApiError, AegirError, Exception):
         app.add_exception_handler(kind, _on_error)
-    app.add_middleware(Gate, host=host, metrics=server.metrics, api_key=api_key)
+    app.add_middleware(Gate, host=host, metrics=server.metrics, api_key=api_key, local=local)
     return app
 
 
@@ -68,6 +77,21 @@ class _Server:
 
     def __init__(self, host: Host) -> None:
         self.host, self.metrics = host, Metrics()
+
+    def routes(self) -> Iterator[tuple[str, str, Callable[..., Any], type[BaseModel] | None, dict[str, Any]]]:
+        """Method, path, what answers, what the answer is, and what else the document says."""
+        yield "GET", "/health", self.health, HealthReply, {}
+        yield "GET", "/metrics", self.show_metrics, None, {"response_class": PlainTextResponse}
+        yield "GET", "/v1/models", self.models, ModelList, {}
+        yield "GET", "/v1/models/{name:path}", self.model, ModelReply, {}
+        yield "POST", "/v1/completions", self.completions, CompletionReply, {}
+        yield "POST", "/v1/chat/completions", self.chat, ChatReply, {}
+        yield "POST", "/v1/embeddings", self.embeddings, EmbeddingReply, {}
+        yield "GET", "/v1/states", self.states, StateList, {}
+        yield "POST", "/v1/states", self.read_state, StateReply, {}
+        yield "GET", "/v1/states/{handle}", self.state, StateReply, {}
+        yield "DELETE", "/v1/states/{handle}", self.drop_state, StateDeleted, {}
+        yield "POST", "/v1/annotate", self.annotate, AnnotateReply, {"openapi_extra": _ANNOTATE_BODY}
 
     async def health(self) -> dict[str, str]:
         """Whether the server runs; needs no key."""
@@ -101,9 +125,12 @@ class _Server:
     async def read_state(self, body: StateRequest, request: Request) -> dict[str, Any]:
         """Read a text once, to be continued any number of times by naming the handle as `state`."""
         self._take(request, 1)
-        name, state = await asyncio.to_thread(self._read, body)
-        self.metrics.count_tokens(state.tokens, 0)
-        return _state_json(self.host.shelf.put(name, state), name, state)
+        return await asyncio.to_thread(self._read, body)
+
+    async def embeddings(self, body: EmbeddingRequest, request: Request) -> Response:
+        """Texts as vectors of length 1: the model's output at the last token of each."""
+        self._take(request, 1)
+        return JSONResponse(await asyncio.to_thread(self._embed, body))
 
     async def states(self) -> dict[str, Any]:
         """The handles of what is kept."""
@@ -139,13 +166,27 @@ class _Server:
             raise ApiError(400, f"expected 1 to {self.host.limits.columns} columns: {told}")
         return found
 
-    def _read(self, body: StateRequest) -> tuple[str, State]:
+    def _read(self, body: StateRequest) -> dict[str, Any]:
         name, engine = self.host.engine(body.model)
-        tokens, most = engine.encode(body.input), self.host.limits.prompt_tokens
-        if len(tokens) > most:
-            raise ApiError(400, f"expected at most {most} tokens, found {len(tokens)}", param="input")
+        tokens = tokens_of(engine, body.input, self.host.limits, "input")
         start = engine.zero_state() if body.state is None else self.host.shelf.get(body.state, name)[1]
-        return name, engine.read([tokens], [start])[0]
+        [state] = engine.read([tokens], [start])
+        self.metrics.count_tokens(len(tokens), 0)
+        return _state_json(self.host.shelf.put(name, state), name, state)
+
+    def _embed(self, body: EmbeddingRequest) -> dict[str, Any]:
+        name, engine = self.host.engine(body.model)
+        width = engine.identity.geometry.width
+        if body.dimensions not in (None, width):
+            found = f"expected {width} dimensions, found {body.dimensions}"
+            raise ApiError(400, found, param="dimensions")
+        texts = [tokens_of(engine, text, self.host.limits, "input") for text in body.texts]
+        vectors, read = embedded(engine, texts), sum(map(len, texts))
+        self.metrics.count_tokens(read, 0)
+        packs = packed if body.encoding_format == "base64" else Tensor.tolist
+        data = [{"object": "embedding", "index": i, "embedding": packs(v)} for i, v in enumerate(vectors)]
+        usage = {"prompt_tokens": read, "total_tokens": read}
+        return {"object": "list", "data": data, "model": name, "usage": usage}
 
     async def _answer(self, body: CompletionRequest | ChatRequest, request: Request) -> Response:
         made = await asyncio.to_thread(plan, body, self.host)
@@ -165,16 +206,17 @@ class _Server:
         """The answers as server-sent events."""
         options = answers.plan.request.stream_options
         done: dict[int, Generation] = {}
-        for index in range(len(answers.plan.jobs)):
-            if opening := answers.first(index):
+        events = answers.events()
+        for one in events:
+            if opening := one.first():
                 yield _event(opening)
         try:
             async for index, item in pieces(answers.plan):
                 if isinstance(item, Generation):
                     done[index] = item
-                    yield _event(answers.last(index, item))
+                    yield _event(events[index].last(item))
                 else:
-                    yield _event(answers.piece(index, item))
+                    yield _event(events[index].piece(item))
         except Exception as error:  # too late for a status
             _report(error)
             yield _event(refusal(error).to_json())

@@ -13,6 +13,7 @@ __all__ = ["ApiError", "refusal", "refusal_of_fields"]
 
 _KINDS = {
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     429: "rate_limit_error",
     500: "server_error",

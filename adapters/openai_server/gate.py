@@ -13,6 +13,7 @@ from typing import Any
 from aegir_dspy.adapters.openai_server.errors import ApiError
 from aegir_dspy.adapters.openai_server.host import Host
 from aegir_dspy.adapters.openai_server.metrics import Metrics
+from aegir_dspy.adapters.openai_server.origin import is_local
 
 __all__ = ["LEASES", "Gate"]
 
@@ -26,13 +27,16 @@ _DRAINED = 8  # times the limit of a body that are read and thrown away, so that
 
 
 class Gate:
-    """ASGI middleware: 401, 413 and 408 before the application hears of a request; counts all of them.
+    """ASGI middleware: 401, 403, 413 and 408 before the application hears of a request; counts all of them.
 
     What a request has taken of the host's load is given back when its answer has been sent, or could not be.
+    With `local`, only what names this machine as Host and Origin is let through.
     """
 
-    def __init__(self, app: Any, host: Host, metrics: Metrics, api_key: str | None) -> None:
-        self.app, self.host, self.metrics = app, host, metrics
+    def __init__(
+        self, app: Any, host: Host, metrics: Metrics, api_key: str | None, local: bool = False
+    ) -> None:
+        self.app, self.host, self.metrics, self.local = app, host, metrics, local
         self._key = None if not api_key else _digest(api_key.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,6 +60,7 @@ class Gate:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            self._locate(scope)
             self._authorize(scope)
             body = await self._body(scope, receive)
         except ApiError as error:
@@ -63,6 +68,12 @@ class Gate:
             return
         if body is not None:
             await self.app(scope, _replayed(body, receive), send)
+
+    def _locate(self, scope: Scope) -> None:
+        named = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        if self.local and not is_local(named.get(b"host", ""), named.get(b"origin")):
+            found = "expected this machine as Host and Origin: use the address the server printed"
+            raise ApiError(403, found, code="host_not_allowed")
 
     def _authorize(self, scope: Scope) -> None:
         if self._key is None or scope["path"] == "/health":

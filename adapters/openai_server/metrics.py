@@ -13,8 +13,8 @@ __all__ = ["Metrics"]
 
 _BOUNDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # seconds
 _PATHS = {
-    "/health", "/metrics", "/v1/annotate", "/v1/chat/completions", "/v1/completions", "/v1/models",
-    "/v1/states",
+    "/health", "/metrics", "/v1/annotate", "/v1/chat/completions", "/v1/completions", "/v1/embeddings",
+    "/v1/models", "/v1/states",
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from aegir_dspy.adapters.openai_server.wire import ChatRequest, CompletionReques
 from aegir_dspy.rwkv import Engine, GenerationConfig, Grammar, State
 from aegir_dspy.rwkv.decoding import constraint_of
 
-__all__ = ["Job", "Plan", "chat_prompt", "plan"]
+__all__ = ["Job", "Plan", "chat_prompt", "plan", "tokens_of"]
 
 _TURNS = ("\n\nUser:", "\n\nSystem:")  # where a chat goes on without us
 _COMPLETION_TOKENS, _CHAT_TOKENS = 16, 512  # unless told: the first is OpenAI's
@@ -57,7 +57,7 @@ def plan(request: CompletionRequest | ChatRequest, host: Host) -> Plan:
         found = f"expected at most {host.limits.answers} answers, found {len(texts) * count}"
         raise ApiError(400, found, param="n")
     state = None if request.state is None else host.shelf.get(request.state, name)[1]
-    prompts = [_tokens(engine, text, host.limits) for text in texts]
+    prompts = [tokens_of(engine, text, host.limits, "prompt") for text in texts]
     if state is None and not all(prompts):
         raise ApiError(400, "expected a prompt, found none: say something, or name a state", param="prompt")
     configs = [_config(request, host.limits, index) for index in range(count)]
@@ -76,11 +76,12 @@ def _texts(request: CompletionRequest | ChatRequest) -> list[str | list[int]]:
     return [chat_prompt(request.messages)] if isinstance(request, ChatRequest) else request.prompts
 
 
-def _tokens(engine: Engine, text: str | list[int], limits: Limits) -> list[int]:
+def tokens_of(engine: Engine, text: str | list[int], limits: Limits, param: str) -> list[int]:
+    """The tokens of a text. Raises ApiError for too many."""
     tokens = engine.encode(text)
     if len(tokens) > limits.prompt_tokens:
-        found = f"expected at most {limits.prompt_tokens} tokens in a prompt, found {len(tokens)}"
-        raise ApiError(400, found, code="context_length_exceeded")
+        found = f"expected at most {limits.prompt_tokens} tokens, found {len(tokens)}"
+        raise ApiError(400, found, param=param, code="context_length_exceeded")
     return tokens
 
 

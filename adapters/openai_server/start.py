@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import ipaddress
+import asyncio
 from typing import Any
 
 from aegir_dspy.adapters.openai_server.host import Host
+from aegir_dspy.adapters.openai_server.origin import is_loopback
 from aegir_dspy.errors import InputError, PrerequisiteError
 
 __all__ = ["create_app", "serve"]
 
 
-def create_app(host: Host, *, api_key: str | None = None) -> Any:
+def create_app(host: Host, *, api_key: str | None = None, local: bool = False) -> Any:
     """The ASGI application; every request but ``/health`` needs the key, if there is one.
+
+    Args:
+        host: what it serves.
+        api_key: that clients have to send; None for none.
+        local: whether only requests that name this machine as Host and Origin are answered: what a server
+            on loopback without a key needs, because browsers can be made to send it others.
 
     Raises:
         PrerequisiteError: FastAPI is not installed.
@@ -21,7 +28,7 @@ def create_app(host: Host, *, api_key: str | None = None) -> Any:
         from aegir_dspy.adapters.openai_server.app import application
     except ModuleNotFoundError as error:
         raise _missing(error) from error
-    return application(host, api_key)
+    return application(host, api_key, local)
 
 
 def serve(host: Host, *, address: str = "127.0.0.1", port: int = 8000, api_key: str | None = None) -> None:
@@ -31,18 +38,19 @@ def serve(host: Host, *, address: str = "127.0.0.1", port: int = 8000, api_key: 
         InputError: another address than loopback without a key.
         PrerequisiteError: FastAPI or uvicorn is not installed.
     """
-    if not api_key and not _is_loopback(address):
+    if not api_key and not is_loopback(address):
         raise InputError(
             f"expected an API key to serve at {address}, found none: give --api-key or AEGIR_API_KEY, or "
             "serve at 127.0.0.1"
         )
-    app = create_app(host, api_key=api_key)
+    app = create_app(host, api_key=api_key, local=not api_key)
     try:
         import uvicorn
     except ModuleNotFoundError as error:
         raise _missing(error) from error
     uvicorn.run(
         app,
+        http=_impatient(host.limits.body_seconds),
         host=address,
         port=port,
         access_log=False,
@@ -52,11 +60,23 @@ def serve(host: Host, *, address: str = "127.0.0.1", port: int = 8000, api_key: 
     )
 
 
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
+def _impatient(seconds: int) -> type[asyncio.Protocol]:
+    """uvicorn's protocol, which closes connections on which no request begins in time."""
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    base: Any = AutoHTTPProtocol
+
+    class Impatient(base):  # type: ignore[misc]
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self.loop.call_later(seconds, self._give_up)
+
+        def _give_up(self) -> None:
+            if self.cycle is None:
+                self.transport.close()
+
+    found: type[asyncio.Protocol] = Impatient
+    return found
 
 
 def _missing(error: ModuleNotFoundError) -> PrerequisiteError:

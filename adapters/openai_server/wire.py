@@ -10,6 +10,7 @@ __all__ = [
     "AnnotateRequest",
     "ChatRequest",
     "CompletionRequest",
+    "EmbeddingRequest",
     "Message",
     "Sampling",
     "StateRequest",
@@ -32,6 +33,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {  # unsupported fields, and what they ma
 }
 Tokens = Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1)]
 Stop = Annotated[str, Field(min_length=1, max_length=256)]
+Text = Annotated[str, Field(min_length=1)]
 Cell = str | bool | int | float | None
 
 
@@ -105,10 +107,7 @@ class CompletionRequest(Sampling):
     @property
     def prompts(self) -> list[str | list[int]]:
         """One or several texts or lists of tokens."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        tokens = [part for part in self.prompt if isinstance(part, int)]
-        return [tokens] if tokens else [part for part in self.prompt if not isinstance(part, int)]
+        return _several(self.prompt)
 
     @property
     def wants_logprobs(self) -> bool:
@@ -165,8 +164,22 @@ class StateRequest(_Wire):
     """``/v1/states``: read `input`, from `state` on if one is named."""
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
-    input: Annotated[str, Field(min_length=1)] | Tokens
+    input: Text | Tokens
     state: Annotated[str | None, Field(max_length=128)] = None
+
+
+class EmbeddingRequest(_Wire):
+    """``/v1/embeddings``; vectors have the model's width, which `dimensions` may say and not change."""
+
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    input: Text | Tokens | Annotated[list[Text | Tokens], Field(min_length=1, max_length=2048)]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int | None, Field(ge=1)] = None
+
+    @property
+    def texts(self) -> list[str | list[int]]:
+        """One or several texts or lists of tokens."""
+        return _several(self.input)
 
 
 class TableRequest(_Wire):
@@ -188,3 +201,10 @@ class AnnotateRequest(_Wire):
     """``/v1/annotate``."""
 
     tables: Annotated[list[TableRequest], Field(min_length=1)]
+
+
+def _several(given: str | list[int] | list[str | list[int]]) -> list[str | list[int]]:
+    if isinstance(given, str):
+        return [given]
+    tokens = [part for part in given if isinstance(part, int)]
+    return [tokens] if tokens else [part for part in given if not isinstance(part, int)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import random
 import socket
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -23,9 +25,10 @@ import httpx  # noqa: E402
 import uvicorn  # noqa: E402
 from dspy.lm15 import Config, Request  # noqa: E402
 from dspy.lm15 import Message as LmMessage  # noqa: E402
+from starlette.testclient import TestClient  # noqa: E402
 
 from aegir_dspy.adapters.dspy_lm.fields import prompt_of  # noqa: E402
-from aegir_dspy.adapters.openai_server import Host, Limits, create_app, serve  # noqa: E402
+from aegir_dspy.adapters.openai_server import Host, Limits, create_app, gate, serve  # noqa: E402
 from aegir_dspy.adapters.openai_server.plan import chat_prompt  # noqa: E402
 from aegir_dspy.adapters.openai_server.wire import Message  # noqa: E402
 from aegir_dspy.errors import InputError  # noqa: E402
@@ -48,11 +51,10 @@ CHAT: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", 
 
 
 @contextmanager
-def running(host: Host, key: str | None = KEY) -> Iterator[str]:
+def running(host: Host, key: str | None = KEY, local: bool = False) -> Iterator[str]:
     """A server on a free port; its address."""
-    config = uvicorn.Config(
-        create_app(host, api_key=key), port=0, log_level="error", timeout_graceful_shutdown=60
-    )
+    app = create_app(host, api_key=key, local=local)
+    config = uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -165,12 +167,27 @@ def test_streams_come_in_pieces_and_make_the_whole(client: Any, count: int) -> N
     assert usage == whole.usage and chunks > 5 * count
 
 
-def test_completions_stream(client: Any) -> None:
-    asked = {"model": "tiny", "prompt": "q", "max_tokens": 20, "temperature": 0}
-    events = list(client.completions.create(**asked, stream=True, logprobs=1))
-    text = "".join(event.choices[0].text for event in events)
-    assert text == client.completions.create(**asked).choices[0].text and len(events) > 5
-    assert events[-1].choices[0].logprobs.tokens
+@pytest.mark.parametrize("stop", [None, ["e", "aab"]])
+def test_every_event_tells_of_the_tokens_that_its_text_completes(client: Any, stop: list[str] | None) -> None:
+    asked = {"model": "tiny", "max_tokens": 60, "temperature": 1.0, "seed": 1, "stop": stop}
+    asked |= {"extra_body": {"return_token_ids": True}}
+    text = {**asked, "prompt": "q", "logprobs": 1}
+    [whole] = client.completions.create(**text).choices
+    events = [event.choices[0] for event in client.completions.create(**text, stream=True)]
+    assert "".join(event.text for event in events) == whole.text
+    assert [token for event in events for token in event.token_ids] == whole.token_ids
+    for name in ("tokens", "token_logprobs", "top_logprobs", "text_offset"):
+        told = [one for event in events for one in getattr(event.logprobs, name) or ()]
+        assert told == getattr(whole.logprobs, name), name
+    assert sum(bool(event.logprobs.tokens) for event in events) > 3
+    chat = {**asked, "messages": CHAT, "logprobs": True, "top_logprobs": 2}
+    [whole] = client.chat.completions.create(**chat).choices
+    events = [event.choices[0] for event in client.chat.completions.create(**chat, stream=True)]
+    scores = [score for event in events if event.logprobs for score in event.logprobs.content]
+    assert scores == whole.logprobs.content
+    for event in events[1:-1]:
+        said = b"".join(bytes(score.bytes) for score in event.logprobs.content)
+        assert said.decode("utf-8", "replace") == event.delta.content
 
 
 def test_json_schema_holds_under_random_weights(client: Any) -> None:
@@ -191,6 +208,24 @@ def test_patterns_and_choices(client: Any) -> None:
     assert ask(extra_body={"guided_choice": ["red", "green"]}).choices[0].text in ("red", "green")
     text = ask(extra_body={"guided_regex": "[0-9]{3}-[ab]{2}"}).choices[0].text
     assert len(text) == 6 and text[3] == "-" and text[:3].isdigit()
+
+
+def test_embeddings(client: Any, http: httpx.Client, engine: Engine) -> None:
+    texts = ["one", "two", "one", "a longer text"]
+    found = client.embeddings.create(model="tiny", input=texts)  # the client asks for base 64
+    plain = client.embeddings.create(model="tiny", input=texts, encoding_format="float")
+    vectors = [entry.embedding for entry in found.data]
+    assert found.model == "tiny" and [entry.index for entry in found.data] == [0, 1, 2, 3]
+    assert found.usage.prompt_tokens == found.usage.total_tokens == sum(map(len, texts))
+    assert vectors[0] == pytest.approx(vectors[2], abs=1e-5) and vectors[0] != pytest.approx(vectors[1])
+    hidden = engine.last_hidden(engine.read(["two"]))[0]
+    assert vectors[1] == pytest.approx((hidden / hidden.norm()).tolist(), abs=1e-5)
+    for one, other in zip(vectors, (entry.embedding for entry in plain.data), strict=True):
+        assert one == pytest.approx(other, abs=1e-6)
+    tokens = client.embeddings.create(model="aegir/tiny", input=list(b"two")).data[0].embedding
+    assert tokens == pytest.approx(vectors[1], abs=1e-5)
+    for wrong in ({"input": ""}, {"input": []}, {"input": "x", "dimensions": 7}, {"input": "x" * 3001}):
+        assert http.post("/v1/embeddings", json={"model": "tiny", **wrong}).status_code == 400
 
 
 def test_a_constraint_nothing_satisfies_is_refused(client: Any) -> None:
@@ -261,6 +296,51 @@ def test_a_wrong_key_is_refused_everywhere(address: str, header: str | None) -> 
         found = httpx.post(f"{address}{path}", headers=headers, json={}, timeout=60)
         assert found.status_code == 401
         assert found.json()["error"]["code"] == "invalid_api_key"
+
+
+def test_keys_of_any_length_are_compared_in_constant_time(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr(gate, "hmac", SimpleNamespace(compare_digest=compare))
+    keys = ["", "a", KEY[:-1], KEY + "x", "b" * len(KEY), "c" * 5000]
+    for key in keys:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        assert httpx.get(f"{address}/v1/models", headers=headers).status_code == 401
+    assert len(compared) == len(keys)
+    assert {len(side) for pair in compared for side in pair} == {32}  # digests: no length shows
+
+
+LOCAL = ["localhost", "localhost:8000", "127.0.0.1:8000", "127.1.2.3", "[::1]:8000", "app.localhost"]
+ELSEWHERE = ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "0.0.0.0:8000", "10.0.0.1", ""]
+
+
+def test_other_names_are_refused_on_loopback(engine: Engine) -> None:
+    """DNS rebinding: a page's own host name is made to point to this machine."""
+    with running(Host({"tiny": engine}), key=None, local=True) as address:
+        for host in LOCAL:
+            assert httpx.get(f"{address}/v1/models", headers={"Host": host}).status_code == 200, host
+            headers = {"Origin": f"http://{host}"}
+            assert httpx.get(f"{address}/v1/models", headers=headers).status_code == 200, host
+        for host in ELSEWHERE:
+            for headers in ({"Host": host}, {"Origin": f"https://{host}"}, {"Origin": "null"}):
+                found = httpx.post(f"{address}/v1/completions", headers=headers, content=b"{}")
+                assert found.status_code == 403, headers
+                assert found.json()["error"]["code"] == "host_not_allowed"
+
+
+def test_it_is_checked_where_no_key_is_asked_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(uvicorn, "run", lambda app, **_: made.append(app))
+    serve(host)
+    serve(host, api_key=KEY)
+    status = [TestClient(app, base_url="http://evil.example").get("/health").status_code for app in made]
+    assert status == [403, 200]
 
 
 def test_another_address_needs_a_key(host: Host) -> None:
