@@ -21,6 +21,7 @@ class TaskError(AegirError):
         evidence: where and what, without cell values that are not masked.
         retry_after: seconds before which another try is of no use, where that is known.
         permanent: no further try of this agent is of any use.
+        tokens, cost: what the attempt took all the same.
     """
 
     def __init__(
@@ -30,9 +31,12 @@ class TaskError(AegirError):
         evidence: str = "",
         retry_after: float | None = None,
         permanent: bool = False,
+        tokens: int = 0,
+        cost: float = 0.0,
     ) -> None:
         super().__init__(message)
         self.failure_class, self.evidence = failure_class, evidence
+        self.tokens, self.cost = tokens, cost
         self.retry_after, self.permanent = retry_after, permanent
 
 

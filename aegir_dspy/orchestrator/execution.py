@@ -181,6 +181,7 @@ class _Attempts:
         self.avoid = frozenset[str]()
         self.failures: list[FailureRecord] = []
         self.parts: list[Outcome] = []
+        self.tokens, self.cost = 0, 0.0  # of attempts that failed
 
     async def run(self) -> Outcome:
         """Try, ask what to do about a failure, try again."""
@@ -239,6 +240,9 @@ class _Attempts:
     def _failed(self, error: Exception) -> None:
         record = failure_of(error, self.task, self.agent)
         self.failures.append(record)
+        if isinstance(error, TaskError):
+            self.tokens += error.tokens
+            self.cost += error.cost
         self.execution.on_event(Event("failed", self.task, self.agent, {"failure": record}))
 
     def _given_up(self, failure_class: str, reason: str) -> Outcome:
@@ -260,8 +264,8 @@ class _Attempts:
             (*self.failures, *(failure for part in self.parts for failure in part.failures)),
             steps=max((part.steps for part in self.parts), default=0),
             serial_steps=sum(part.serial_steps for part in self.parts),
-            tokens=sum(part.tokens for part in self.parts),
-            cost=sum(part.cost for part in self.parts),
+            tokens=self.tokens + sum(part.tokens for part in self.parts),
+            cost=self.cost + sum(part.cost for part in self.parts),
             agents=sum(part.agents for part in self.parts),
             attempts=self.task.attempt,
         )
@@ -275,6 +279,7 @@ class _Attempts:
         ended = await asyncio.gather(*bodies)
         self.parts += ended
         for part, outcome in zip(decision.parts, ended, strict=True):
+            self.execution.on_event(Event("ended", part, outcome.agent, {"outcome": outcome}))
             if outcome.artifact is not None:
                 self.inputs[part.id] = self.execution.artifacts.get(part.kind, outcome.artifact)
         self.task, self.avoid = decision.join, frozenset()
