@@ -17,6 +17,9 @@ the ceiling of that type and batch. `MB_a_stream` is a state in the pool. What 3
 measured as resident memory in a process of its own, and a training step beside torch's chunked form in two
 processes that take turns.
 
+With ``--llama PROGRAM``, llama.cpp's llama-batched-bench, there are its rows too, apart from the turns
+(`_llama.py` says what that needs).
+
 With ``--device cuda`` there is no package; the rows are B = 1 … 512 at the sizes of the published 0.1B and
 1.5B models.
 
@@ -43,6 +46,8 @@ from typing import Any
 import torch
 from _ceilings import Ceilings, measured
 from _harness import Bench, main
+from _llama import TYPES as LLAMA_TYPES
+from _llama import timed, write_gguf
 from parity import random_weights
 
 from aegir_dspy.errors import AegirError, PrerequisiteError
@@ -89,6 +94,8 @@ def measure(bench: Bench) -> None:
                 beside_package(bench, name, path, ceilings)
                 if not bench.options.quick or geometry.width < 512:
                     idle(bench, name, path)
+                if bench.options.llama:
+                    llama(bench, name, path.with_suffix(".gguf"))
     if device == "cpu":
         training(bench)
 
@@ -258,14 +265,28 @@ def decode(streams: Streams, tokens: int, starts: list[float]) -> float:
     return (tokens - 1) * len(streams.states) / max(rest, 1e-9)
 
 
+def llama(bench: Bench, name: str, path: Path) -> None:
+    """Rows of llama.cpp, by type of its weights; at most 256 streams."""
+    threads, quick = bench.options.threads, bench.options.quick
+    bench_llama = partial(timed, bench.options.llama, path, threads=threads)
+    for kind in LLAMA_TYPES:
+        write_gguf(path, random_weights(SIZES[name], bench.options.seed), SIZES[name], kind)
+        for tokens in PROMPTS[:1] if quick else PROMPTS:
+            rate, _ = bench_llama(prompt=tokens, tokens=1, batch=1)
+            bench.row(model=name, work=f"prefill {tokens}", batch=1, arm=f"llama.cpp {kind}",
+                      tokens_per_second=rate)  # fmt: skip
+        for batch in BATCHES[:-1]:
+            _, rate = bench_llama(prompt=4, tokens=16 if quick else 32, batch=batch)
+            bench.row(model=name, work="decode", batch=batch, arm=f"llama.cpp {kind}", tokens_per_second=rate)
+
+
 def idle(bench: Bench, name: str, path: Path) -> None:
     """What streams that do nothing cost, in a fresh process: beyond their states, at most a tenth."""
-    count = 64 if bench.options.quick else IDLE
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        grown, alone = pool.submit(resident, path, count).result()
-    bench.row(model=name, work="idle streams", batch=count, MB_a_stream=grown / count / 1e6,
+        grown, alone = pool.submit(resident, path, IDLE).result()
+    bench.row(model=name, work="idle streams", batch=IDLE, MB_a_stream=grown / IDLE / 1e6,
               MB_a_state=alone / 1e6)  # fmt: skip
-    bench.check(f"{name}: memory of {count} idle streams, × their states", grown / count / alone, at_most=1.1)
+    bench.check(f"{name}: memory of {IDLE} idle streams, × their states", grown / IDLE / alone, at_most=1.1)
 
 
 def resident(path: Path, count: int) -> tuple[float, float]:
@@ -357,6 +378,7 @@ def on_cuda(bench: Bench, name: str, path: Path, ceilings: Ceilings) -> None:
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="of all engines (%(default)s)")
+    parser.add_argument("--llama", type=Path, metavar="PROGRAM", help="llama-batched-bench, for its rows")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(%(default)s)")
 
 
