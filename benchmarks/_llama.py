@@ -34,7 +34,7 @@ _NAMES = {
 _TOP = {"emb": "token_embd", "blocks.0.ln0": "token_embd_norm", "ln_out": "output_norm", "head": "output"}
 
 
-def rates(
+def timed(
     program: Path, model: Path, prompt: int, tokens: int, batch: int, threads: int
 ) -> tuple[float, float]:
     """Tokens a second of B streams together: reading a prompt of so many tokens, and decoding as many."""

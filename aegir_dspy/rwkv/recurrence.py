@@ -12,7 +12,8 @@ only serial part is one small matrix product for every C tokens. C = 16 keeps ex
 2·10⁴, far inside float32.
 
 On a processor a compiled kernel walks token by token where there is one, with first derivatives too
-(`aegir_dspy.rwkv.kernels`). Where there is none, short streams are walked so in torch: with the states of a
+(`aegir_dspy.rwkv.kernels`); on a GPU there are Triton and flash-linear-attention (`aegir_dspy.rwkv.cuda`).
+Where a processor has no kernel, short streams are walked so in torch: with the states of a
 batch in the processor's cache that takes about a third of the time of the chunks (CPU, B·H from 40). Which
 way is taken depends on the length alone, so that a stream's result does not depend on what else is in the
 batch.
@@ -23,6 +24,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from aegir_dspy.rwkv import cuda
 from aegir_dspy.rwkv.kernels.gradients import can_learn, learn
 from aegir_dspy.rwkv.kernels.inference import can_walk, walk
 
@@ -56,9 +58,13 @@ def wkv_prefill(
     arguments = (r, log_w, k, v, a, b, state)
     if can_walk(*arguments):
         return walk(arguments[:6], state)
+    if cuda.can_walk(*arguments):
+        return cuda.walk(arguments[:6], state)
     needs_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in arguments)
     if needs_gradient and can_learn(*arguments):
         return learn(*arguments)
+    if needs_gradient and cuda.can_learn(*arguments):
+        return cuda.learn(*arguments)
     serial = not needs_gradient and r.device.type == "cpu" and r.shape[1] <= _SERIAL_UP_TO
     with torch.autocast(r.device.type, enabled=False):  # states stay float32 whatever the layers run in
         return _wkv_serial(*arguments) if serial else _wkv_chunks(*arguments)

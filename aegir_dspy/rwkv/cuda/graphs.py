@@ -55,7 +55,7 @@ class GraphedSteps:
 def record_graph(model: RWKV7, state: StateTensors) -> Recorded:
     """Record one step on these states, which it does not run; they must stay where they are."""
     tokens = torch.zeros(state.batch, dtype=torch.int64, device=model.device)
-    stream = torch.cuda.Stream(model.device)
+    stream = torch.cuda.Stream(model.device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(model.device))
     with torch.cuda.stream(stream):  # compiles and allocates what is only done once, on states of its own
         for _ in range(2):

@@ -195,7 +195,7 @@ def _shift_mix(
     out = torch.empty(len(mixes), rows, width, device=x.device, dtype=dtype)
     one = offsets is None
     total, before = (x, past) if one else (torch.empty_like(x), past.clone())  # rows look at their neighbours
-    six = [*mixes, *mixes[:1] * (6 - len(mixes))]
+    six = [*mixes, *[mixes[0]] * (6 - len(mixes))]
     _kernels().shift_mix[(rows,)](
         x, x if add is None else add, total, norm.weight, norm.bias, *six, out, before, past,
         past if streams is None else streams, past if offsets is None else offsets, rows, width,
