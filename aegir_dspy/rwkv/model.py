@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aegir_dspy.rwkv import cuda
 from aegir_dspy.rwkv.geometry import Geometry
 from aegir_dspy.rwkv.kernels.inference import can_read, read_layers
 from aegir_dspy.rwkv.ngram import NgramMemory
@@ -179,6 +180,8 @@ class RWKV7(nn.Module):
         lengths = torch.full((batch,), length, device=tokens.device) if lengths is None else lengths
         if can_read(self, state):
             return self._read(tokens, state, lengths, transitions)
+        if cuda.can_read(self, state):
+            return self._read_on_gpu(tokens, state, lengths, transitions)
         mask = None
         if bool((lengths < length).any()):
             mask = torch.arange(length, device=tokens.device) < lengths.unsqueeze(1)  # (B, T)
@@ -219,6 +222,10 @@ class RWKV7(nn.Module):
             hidden = read_layers(self, x.squeeze(1), torch.arange(len(tokens) + 1), state)
             _shift_tail(state.tail, tokens)
             return hidden
+        if cuda.can_read(self, state):
+            hidden = cuda.read_layers(self, x.squeeze(1), None, state)
+            _shift_tail(state.tail, tokens)
+            return hidden
         v_first, dtype = None, self._compute_dtype()
         for layer, block in enumerate(self.layers()):
             h = block.ln1(x).to(dtype)
@@ -247,6 +254,19 @@ class RWKV7(nn.Module):
         shift, kv = (t.clone(memory_format=torch.contiguous_format) for t in state[:2])
         after = StateTensors(shift, kv, _new_tail(state.tail, tokens, lengths))
         rows = read_layers(self, self._embed(tokens, state.tail, real), offsets, after, transitions)
+        hidden = rows.new_zeros(*tokens.shape, rows.shape[-1])
+        hidden[real] = rows
+        return hidden, after
+
+    def _read_on_gpu(
+        self, tokens: Tensor, state: StateTensors, lengths: Tensor, transitions: list[Tensor] | None
+    ) -> tuple[Tensor, StateTensors]:
+        """`forward` by the Triton kernels, which see the real tokens only."""
+        real = torch.arange(tokens.shape[1], device=tokens.device) < lengths.unsqueeze(1)  # (B, T)
+        offsets = F.pad(lengths.to(torch.int64).cumsum(0), (1, 0))
+        shift, kv = (t.clone(memory_format=torch.contiguous_format) for t in state[:2])
+        after = StateTensors(shift, kv, _new_tail(state.tail, tokens, lengths))
+        rows = cuda.read_layers(self, self._embed(tokens, state.tail, real), offsets, after, transitions)
         hidden = rows.new_zeros(*tokens.shape, rows.shape[-1])
         hidden[real] = rows
         return hidden, after
