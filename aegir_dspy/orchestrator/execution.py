@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from aegir_dspy.errors import FailureRecord, InputError, RunError
-from aegir_dspy.orchestrator.agent import Job, TaskError, Work
+from aegir_dspy.orchestrator.agent import Agent, Job, TaskError, Work
 from aegir_dspy.orchestrator.artifacts import Artifacts
 from aegir_dspy.orchestrator.decision import Decision, Decompose, GiveUp, Replanner
 from aegir_dspy.orchestrator.failure import failure_of
@@ -213,7 +213,7 @@ class _Attempts:
         self.execution.on_event(Event("started", task, agent.name))
         beats = _Beats()
         work = asyncio.ensure_future(agent.perform(Job(task, self.inputs, beats)))
-        work.add_done_callback(lambda _: roster.leave(agent))
+        work.add_done_callback(partial(_left, roster, agent))
         try:
             return await _watched(work, beats, task)
         except BaseException:
@@ -261,7 +261,7 @@ class _Attempts:
             self.task.id,
             self.agent,
             artifact,
-            (*self.failures, *(failure for part in self.parts for failure in part.failures)),
+            (*(failure for part in self.parts for failure in part.failures), *self.failures),
             steps=max((part.steps for part in self.parts), default=0),
             serial_steps=sum(part.serial_steps for part in self.parts),
             tokens=self.tokens + sum(part.tokens for part in self.parts),
@@ -289,6 +289,13 @@ def _missing(task: Task, reason: str) -> Outcome:
     """The end of a task that cannot be started."""
     record = FailureRecord(task.id, "orchestrator", "missing_dependency", reason)
     return Outcome(task.id, "orchestrator", None, (record,), attempts=0)
+
+
+def _left(roster: Roster, agent: Agent, work: asyncio.Future[Work]) -> None:
+    """An agent has ended. What it raised after it was given up is nobody's; asyncio would log it as it is."""
+    roster.leave(agent)
+    if not work.cancelled():
+        work.exception()
 
 
 def _is_cancelled() -> bool:
