@@ -32,24 +32,30 @@ class JsonPlace:
 
     def __init__(self) -> None:
         self.in_string = self._escaped = False
+        self._ahead = bytearray()  # bytes that were not looked at: few texts have to be closed
 
     def follow(self, piece: bytes) -> None:
         """Go on by some bytes."""
-        for byte in piece:
+        self._ahead += piece
+
+    def nearest(self, tokenizer: str, mask: Mask) -> Mask:
+        """Of the allowed tokens in `mask`, those that bring the end nearer; all when none is known to."""
+        self._catch_up()
+        for group in _INSIDE if self.in_string else _OUTSIDE:
+            left: Mask = mask & _bits(tokenizer, group)
+            if left.any():
+                return left
+        return mask
+
+    def _catch_up(self) -> None:
+        for byte in self._ahead:
             if self._escaped:
                 self._escaped = False
             elif self.in_string and byte == 0x5C:
                 self._escaped = True
             elif byte == 0x22:
                 self.in_string = not self.in_string
-
-    def nearest(self, tokenizer: str, mask: Mask) -> Mask:
-        """Of the allowed tokens in `mask`, those that bring the end nearer; all when none is known to."""
-        for group in _INSIDE if self.in_string else _OUTSIDE:
-            left: Mask = mask & _bits(tokenizer, group)
-            if left.any():
-                return left
-        return mask
+        self._ahead.clear()
 
 
 def way_out(matcher: LLMatcher, singles: tuple[int, ...], end: int, words: int) -> list[int]:

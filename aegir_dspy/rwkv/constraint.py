@@ -3,22 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from aegir_dspy.errors import ConstraintError
 from aegir_dspy.rwkv.tokenizer import Tokenizer
 
-__all__ = ["ChoiceConstraint", "Constraint", "Mask", "TokenTrie", "choice_trie", "mask_words"]
+__all__ = ["ChoiceConstraint", "Constraint", "Mask", "TokenTrie", "choice_trie", "mask_words", "withhold"]
 
+_FAR = 1e30  # beyond every score
+_IN_CACHE = 1 << 16  # scores
 Mask = NDArray[np.uint32]  # (W,): bit t % 32 of word t // 32 says whether token t is allowed
 
 
 def mask_words(vocab: int) -> int:
     """W: the words of a mask for so many tokens."""
     return (vocab + 31) // 32
+
+
+def withhold(scores: Tensor, masks: Mask) -> None:
+    """Take 1e30 from the scores (B, V) of every token that `masks` (B, W) does not allow, in place.
+
+    On a processor a few rows at a time, which stay in its cache with what is added to them.
+    """
+    octets = masks.view(np.uint8)  # (B, 4 W)
+    if scores.device.type != "cpu":
+        return _withhold(scores, octets)
+    rows, added = scores.numpy(), _added()
+    width = min(scores.shape[1], 8 * octets.shape[1])
+    at_once = max(1, _IN_CACHE // (8 * octets.shape[1]))
+    room = np.empty((min(at_once, len(rows)), octets.shape[1], 8), np.float32)
+    for first in range(0, len(rows), at_once):
+        some = rows[first : first + at_once, :width]
+        np.take(added, octets[first : first + at_once], axis=0, out=room[: len(some)], mode="clip")
+        some += room[: len(some)].reshape(len(some), -1)[:, :width]
+
+
+def _withhold(scores: Tensor, octets: NDArray[np.uint8]) -> None:
+    """The same for any device, which gets the masks as they are, eight tokens in an octet."""
+    packed = torch.from_numpy(octets).to(scores.device)
+    bits = packed.unsqueeze(2) >> torch.arange(8, dtype=torch.uint8, device=scores.device) & 1
+    lacking = bits.flatten(1)[:, : scores.shape[1]] == 0
+    scores[:, : lacking.shape[1]].masked_fill_(lacking, -_FAR)
+
+
+@cache
+def _added() -> NDArray[np.float32]:
+    """(256, 8): what is added to the scores of eight tokens for each octet of a mask."""
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+    return np.where(bits, 0, -_FAR).astype(np.float32)
 
 
 class Constraint(Protocol):

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from aegir_dspy.errors import ConstraintError
-from aegir_dspy.rwkv.constraint import ChoiceConstraint, Constraint, choice_trie, mask_words
+from aegir_dspy.rwkv.ahead import MasksAhead
+from aegir_dspy.rwkv.constraint import ChoiceConstraint, Constraint, Mask, choice_trie, withhold
 from aegir_dspy.rwkv.sampling import GenerationConfig, pick, stream_generator
 from aegir_dspy.rwkv.state import State, StatePool, StateTensors
 from aegir_dspy.rwkv.tokenizer import Tokenizer
@@ -25,7 +25,6 @@ __all__ = ["Backend", "Batch", "Generation", "Piece", "Sink", "Stream", "constra
 
 _CLOSING_TOKENS = 2048  # beyond max_tokens, to close what a grammar has open
 _FIRST_SLOTS = 8
-_OUT = 1e30  # a log-probability below minus this is none
 _LOG = logging.getLogger(__name__)
 
 
@@ -192,6 +191,7 @@ class Batch:
     def __init__(self, engine: Engine) -> None:
         self.model, self.identity, self.limit = engine.model, engine.identity, engine.max_batch
         self.vocab = engine.tokenizer.vocab
+        self._masks = MasksAhead(self.vocab)
         self.device = engine.model.device
         self.streams: list[Stream] = []  # streams[i] lives in slot i
         self.pool = StatePool(self.identity.geometry, 0, self.device)
@@ -216,6 +216,7 @@ class Batch:
         if not self.streams:
             return
         self._choose()
+        self._masks.begin([stream.constraint for stream in self.streams if not stream.gone])
         chosen = torch.tensor([s.tokens[-1] for s in self.streams], device=self.device)
         self.hidden = self.model.step(chosen, self.pool.first(len(self.streams)))
         done = [row for row, stream in enumerate(self.streams) if stream.finish or stream.gone]
@@ -226,41 +227,37 @@ class Batch:
 
     def _choose(self) -> None:
         """Give every stream its next token, with the model's log-probability for it."""
-        forbidden = self._forbidden()  # on the processor, while a GPU still steps
+        masks = self._allowed()  # on the processor, while a GPU still steps
         log_probs = torch.log_softmax(self.model.logits(self.hidden), -1)
         log_probs[:, self.vocab :] = -torch.inf
-        scores = log_probs
-        if forbidden is not None:
-            width = min(log_probs.shape[1], forbidden.shape[1])
-            scores = torch.add(log_probs[:, :width], forbidden[:, :width], alpha=-_OUT)
-        tokens = pick(scores, *self._controls())
-        logprobs = log_probs.gather(1, tokens.unsqueeze(1)).squeeze(1).tolist()
         self._report_top(log_probs)
+        if masks is not None:
+            withhold(log_probs, masks)
+        tokens = pick(log_probs, *self._controls())
+        logprobs = log_probs.gather(1, tokens.unsqueeze(1)).squeeze(1).tolist()
         for stream, token, logprob in zip(self.streams, tokens.tolist(), logprobs, strict=True):
             try:
                 stream.accept(token, logprob)
             except ConstraintError as error:  # there was no token that fits
                 stream.fail(error)
 
-    def _forbidden(self) -> Tensor | None:
-        """(B, at least vocab) uint8: 1 for a token that is not allowed; None when no stream has a constraint.
-
-        It is subtracted from scores, many times, because selecting takes ten times as long.
-        """
-        if not any(stream.constraint for stream in self.streams):
+    def _allowed(self) -> Mask | None:
+        """(B, W): the masks of all streams; None when none has a constraint."""
+        constraints = [stream.constraint for stream in self.streams]
+        if not any(constraints):
             return None
-        masks = np.full((len(self.streams), mask_words(self.vocab)), 0xFFFFFFFF, np.uint32)
-        for mask, stream in zip(masks, self.streams, strict=True):
-            if stream.constraint is not None:
+        masks, missing = self._masks.take(constraints)
+        ends = [row for row, stream in enumerate(self.streams) if stream.closing]
+        for row in sorted({*missing, *ends}):
+            stream, constraint = self.streams[row], constraints[row]
+            if constraint is not None:
                 try:
-                    stream.constraint.allow(mask, stream.closing)
+                    constraint.allow(masks[row], stream.closing)
                 except ConstraintError as error:
                     stream.constraint = None
                     stream.fail(error)
-                    mask[:] = 0xFFFFFFFF
-        np.invert(masks, out=masks)
-        bits = np.unpackbits(masks.view(np.uint8), axis=1, bitorder="little")
-        return torch.from_numpy(bits).to(self.device)
+                    masks[row] = 0xFFFFFFFF
+        return masks
 
     def _controls(self) -> tuple[Tensor, Tensor, Tensor]:
         """Temperature, top_p and a random number for each stream, (B,) float64 each."""

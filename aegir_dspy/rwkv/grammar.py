@@ -71,7 +71,7 @@ class Grammar:
 
 
 class GrammarConstraint:
-    """A grammar followed through one stream. See `Constraint`."""
+    """A grammar followed through one stream by llguidance's `matcher`. See `Constraint`."""
 
     def __init__(self, matcher: LLMatcher, tokenizer: Tokenizer, end: int, is_json: bool) -> None:
         self.matcher, self.tokenizer, self.end = matcher, tokenizer, end
@@ -82,8 +82,7 @@ class GrammarConstraint:
     def allow(self, mask: Mask, closing: bool = False) -> None:
         """What the grammar allows; while closing, of this what is nearest to the end."""
         self.matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
-        if self.matcher.is_error():
-            raise ConstraintError(f"expected a text the grammar can go on with, found none: {self._error()}")
+        self._check()
         if closing:
             self.shortened = True
             self._close(mask)
@@ -91,6 +90,7 @@ class GrammarConstraint:
     def accept(self, token: int) -> bytes:
         """The bytes of the token; none for the end."""
         if token == self.end:
+            self._check()  # a matcher that gave up allows the end alone
             self.finished = True
             return b""
         if not self.matcher.consume_token(token):
@@ -99,6 +99,10 @@ class GrammarConstraint:
         if self._json:
             self._json.follow(piece)
         return piece
+
+    def _check(self) -> None:
+        if self.matcher.is_error():
+            raise ConstraintError(f"expected a text the grammar can go on with, found none: {self._error()}")
 
     def _error(self) -> str:
         return _one_line(self.matcher.get_error()) or "no token fits"

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from dataclasses import replace
 
 import jsonschema
+import numpy as np
 import pytest
 import torch
 from pydantic import BaseModel
 
 from aegir_dspy.errors import ConstraintError, InputError
 from aegir_dspy.rwkv import Engine, GenerationConfig, Geometry, Grammar, save_weights
+from aegir_dspy.rwkv import constraint as constraint_module
 from aegir_dspy.rwkv import grammar as grammar_module
-from aegir_dspy.rwkv.constraint import ChoiceConstraint, choice_trie, mask_words
+from aegir_dspy.rwkv.ahead import MasksAhead
+from aegir_dspy.rwkv.constraint import ChoiceConstraint, choice_trie, mask_words, withhold
+from aegir_dspy.rwkv.grammar import GrammarConstraint
 from aegir_dspy.rwkv.tokenizer import tokenizer_named
 
 WORLD = Geometry(1, 32, 16, 65536, 32, 8, 8, 8, 8)
@@ -145,15 +150,16 @@ def test_broken_and_unsatisfiable_grammars_are_refused_in_one_line(engine, gramm
 
 
 def test_a_grammar_that_gets_stuck_fails_alone(engine, monkeypatch):
-    """One stream's constraint fails between two steps; the others of the batch go on."""
-    original = grammar_module.GrammarConstraint.allow
+    """One stream's matcher gives up between two steps; the others of the batch go on."""
+    original = grammar_module.GrammarConstraint.accept
 
-    def stuck(self, mask, closing=False):
-        if self._json is None and self.matcher.is_accepting():
-            raise ConstraintError("stuck")
-        original(self, mask, closing)
+    def stuck(self, token):
+        piece = original(self, token)
+        if self._json is None:
+            self.matcher.consume_token(self.tokenizer.encode("z")[0])
+        return piece
 
-    monkeypatch.setattr(grammar_module.GrammarConstraint, "allow", stuck)
+    monkeypatch.setattr(grammar_module.GrammarConstraint, "accept", stuck)
     bad, good = GenerationConfig(grammar=Grammar.regex("aaa")), configs(Grammar.json_schema(Address))[0]
     [expected] = engine.generate(["p"], config=good)
     received: dict[int, object] = {}
@@ -162,8 +168,48 @@ def test_a_grammar_that_gets_stuck_fails_alone(engine, monkeypatch):
     while len(received) < 2:
         pass
     assert isinstance(received[0], ConstraintError) and received[1].text == expected.text
-    with pytest.raises(ConstraintError, match="stuck"):
+    with pytest.raises(ConstraintError, match="can go on with"):
         engine.generate(["p"], config=bad)
+
+
+@pytest.mark.parametrize("name", ["bytes", "world"])
+def test_masks_made_ahead_are_those_made_at_once(name):
+    """Whoever came, went or changed places meanwhile."""
+    tokenizer = tokenizer_named(name)
+    end, chance = tokenizer.ends[0], random.Random(0)
+    rules = [Grammar.regex("([A-Z][a-z]{2,5} ){3}"), Grammar.json_schema(SCHEMAS["flat"])]
+    choice = ChoiceConstraint(choice_trie(tokenizer, ["a"], [end]), ["a"])
+    ahead, streams = MasksAhead(tokenizer.vocab), [choice, None]
+    for _ in range(40):
+        streams = [one for one in streams if one is None or (not one.finished and chance.random() < 0.9)]
+        streams += [chance.choice(rules).constraint(tokenizer, end)]
+        chance.shuffle(streams)
+        masks, missing = ahead.take(streams)
+        for row, one in enumerate(streams):
+            expected = np.full(mask_words(tokenizer.vocab), 0xFFFFFFFF, np.uint32)
+            if one is not None:
+                one.allow(expected)
+            assert np.array_equal(masks[row], expected) != (row in missing), row
+            if isinstance(one, GrammarConstraint):
+                fits = np.flatnonzero(np.unpackbits(expected.view(np.uint8), bitorder="little"))
+                one.accept(int(chance.choice(fits)))
+        ahead.begin(streams)
+
+
+@pytest.mark.parametrize(("vocab", "columns"), [(256, 256), (70, 70), (70, 64), (65530, 65536)])
+def test_withheld_are_the_tokens_a_mask_lacks(vocab, columns):
+    generator = torch.Generator().manual_seed(0)
+    allowed = torch.rand(5, 32 * mask_words(vocab), generator=generator) < 0.4
+    masks = np.packbits(allowed.numpy(), axis=1, bitorder="little").view(np.uint32)
+    before = torch.randn(5, columns, generator=generator)
+    for way in (withhold, lambda scores, masks: constraint_module._withhold(scores, masks.view(np.uint8))):
+        scores = before.clone()
+        way(scores, masks)
+        known = allowed[:, :columns]
+        width = known.shape[1]
+        assert torch.equal(scores[:, :width][known], before[:, :width][known])
+        assert (scores[:, :width][~known] == -1e30).all()
+        assert torch.equal(scores[:, width:], before[:, width:])
 
 
 def test_constrained_streams_do_not_depend_on_their_batch(engine):
@@ -216,8 +262,6 @@ def test_choices_and_grammar_exclude_each_other():
 
 @pytest.mark.parametrize("name", ["bytes", "world"])
 def test_mask_of_choices_is_their_next_tokens(name):
-    import numpy as np
-
     tokenizer = tokenizer_named(name)
     trie = choice_trie(tokenizer, ["a", "ab", "zebra", "é", ""], tokenizer.ends[:1])
     constraint = ChoiceConstraint(trie, ())
