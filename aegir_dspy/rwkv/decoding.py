@@ -14,6 +14,7 @@ from torch import Tensor
 from aegir_dspy.errors import ConstraintError
 from aegir_dspy.rwkv.ahead import MasksAhead
 from aegir_dspy.rwkv.constraint import ChoiceConstraint, Constraint, Mask, choice_trie, withhold
+from aegir_dspy.rwkv.cuda.graphs import stepper
 from aegir_dspy.rwkv.sampling import GenerationConfig, pick, stream_generator
 from aegir_dspy.rwkv.state import State, StatePool, StateTensors
 from aegir_dspy.rwkv.tokenizer import Tokenizer
@@ -193,6 +194,7 @@ class Batch:
         self.vocab = engine.tokenizer.vocab
         self._masks = MasksAhead(self.vocab)
         self.device = engine.model.device
+        self._step = stepper(self.model)
         self.streams: list[Stream] = []  # streams[i] lives in slot i
         self.pool = StatePool(self.identity.geometry, 0, self.device)
         self.hidden = torch.zeros(0, self.identity.geometry.width, device=self.device)
@@ -218,7 +220,7 @@ class Batch:
         self._choose()
         self._masks.begin([stream.constraint for stream in self.streams if not stream.gone])
         chosen = torch.tensor([s.tokens[-1] for s in self.streams], device=self.device)
-        self.hidden = self.model.step(chosen, self.pool.first(len(self.streams)))
+        self.hidden = self._step(chosen, self.pool)
         done = [row for row, stream in enumerate(self.streams) if stream.finish or stream.gone]
         for row in done:
             if not self.streams[row].gone:

@@ -38,6 +38,7 @@ class Scheduler:
         self._waiting: deque[Stream] = deque()
         self._busy = 0
         self._working = False
+        self._kept: Batch | None = None
 
     def __reduce__(self) -> tuple[type[Scheduler], tuple[()]]:
         return Scheduler, ()  # a copied engine has a queue of its own
@@ -67,7 +68,7 @@ class Scheduler:
 
     @torch.no_grad()
     def _work(self, engine: Engine) -> None:
-        batch, reading = Batch(engine), list[Stream]()
+        batch, reading = self._batch(engine), list[Stream]()
         while self._admit(engine.max_batch, batch, reading):
             try:
                 reading = _read(engine, batch, reading)
@@ -76,6 +77,14 @@ class Scheduler:
                 for stream in {*batch.streams, *reading}:
                     stream.fail(error)
                 batch, reading = Batch(engine), []
+        if engine.model.device.type == "cuda":  # its graphs took longer to record than a step takes
+            self._kept = batch
+
+    def _batch(self, engine: Engine) -> Batch:
+        """The empty batch that is kept, for one worker; or a new one."""
+        with self._lock:
+            kept, self._kept = self._kept, None
+        return kept if kept is not None and kept.model is engine.model else Batch(engine)
 
     def _admit(self, limit: int, batch: Batch, reading: list[Stream]) -> bool:
         """Hand out free slots; whether there is anything to do."""

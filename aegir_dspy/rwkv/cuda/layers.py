@@ -6,6 +6,7 @@ without padding, (M, D) with M tokens in all.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from aegir_dspy.rwkv import model as models
 
-__all__ = ["can_read", "can_walk", "has_triton", "read_layers", "walk"]
+__all__ = ["can_read", "can_walk", "has_triton", "read_layers", "walk", "wants_torch"]
 
 _TYPES = (torch.float16, torch.bfloat16, torch.float32)
 _HEADS = (16, 32, 64, 128)  # sizes; a program holds a whole head, and Triton wants powers of two
@@ -32,8 +33,13 @@ _BLOCK = 1024
 
 @cache
 def has_triton() -> bool:
-    """Whether Triton is installed; it is imported at the first use."""
-    return find_spec("triton") is not None
+    """Whether Triton is installed, and wanted; it is imported at the first use."""
+    return find_spec("triton") is not None and not wants_torch()
+
+
+def wants_torch() -> bool:
+    """Whether the environment says ``AEGIR_KERNELS=torch``: nothing of one's own, on any device."""
+    return os.environ.get("AEGIR_KERNELS", "").lower() in {"torch", "none", "0", "off"}
 
 
 @cache
