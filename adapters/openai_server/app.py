@@ -60,10 +60,10 @@ _TEXTS = ("text/csv", "text/tab-separated-values")
 def application(host: Host, api_key: str | None, local: bool) -> FastAPI:
     """See `create_app`."""
     refused: dict[int | str, Any] = {"4XX": {"model": Refusal, "description": "Refused"}}
-    app, server = FastAPI(title="aegir", version=__version__, responses=refused), _Server(host)
+    app, server = _App(title="aegir", version=__version__, responses=refused), _Server(host)
     for method, path, serve, reply, more in server.routes():
-        told: dict[str, Any] = {"model": reply} if reply else {}
-        app.add_api_route(path, serve, methods=[method], response_model=None, responses={200: told}, **more)
+        told: dict[int | str, Any] = {200: {"model": reply} if reply else {}}
+        app.add_api_route(path, serve, methods=[method], response_model=None, responses=told, **more)
     app.add_exception_handler(RequestValidationError, _on_fields)
     app.add_exception_handler(HTTPException, _on_http)
     for kind in (ApiError, AegirError, Exception):
@@ -84,8 +84,8 @@ class _Server:
         yield "GET", "/metrics", self.show_metrics, None, {"response_class": PlainTextResponse}
         yield "GET", "/v1/models", self.models, ModelList, {}
         yield "GET", "/v1/models/{name:path}", self.model, ModelReply, {}
-        yield "POST", "/v1/completions", self.completions, CompletionReply, {}
-        yield "POST", "/v1/chat/completions", self.chat, ChatReply, {}
+        yield "POST", "/v1/completions", self.completions, CompletionReply, _STREAMED
+        yield "POST", "/v1/chat/completions", self.chat, ChatReply, _STREAMED
         yield "POST", "/v1/embeddings", self.embeddings, EmbeddingReply, {}
         yield "GET", "/v1/states", self.states, StateList, {}
         yield "POST", "/v1/states", self.read_state, StateReply, {}
@@ -236,15 +236,32 @@ class _Server:
         request.scope[LEASES].append(self.host.load.take(count))
 
 
+_STREAMED: dict[str, Any] = {
+    "openapi_extra": {
+        "responses": {"200": {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    }
+}
+_ANNOTATE_SCHEMA = AnnotateRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+_ANNOTATE_PARTS: dict[str, Any] = _ANNOTATE_SCHEMA.pop("$defs")
 _ANNOTATE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": AnnotateRequest.model_json_schema()},
+            "application/json": {"schema": _ANNOTATE_SCHEMA},
             "text/csv": {"schema": {"type": "string"}},
         },
     }
 }
+
+
+class _App(FastAPI):
+    """With what a body refers to that FastAPI does not read itself."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        document = super().openapi()
+        document["components"]["schemas"] |= _ANNOTATE_PARTS
+        return document
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
