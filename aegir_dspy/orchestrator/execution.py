@@ -240,10 +240,11 @@ class _Attempts:
     def _failed(self, error: Exception) -> None:
         record = failure_of(error, self.task, self.agent)
         self.failures.append(record)
-        if isinstance(error, TaskError):
-            self.tokens += error.tokens
-            self.cost += error.cost
-        self.execution.on_event(Event("failed", self.task, self.agent, {"failure": record}))
+        tokens, cost = (error.tokens, error.cost) if isinstance(error, TaskError) else (0, 0.0)
+        self.tokens += tokens
+        self.cost += cost
+        detail = {"failure": record, "tokens": tokens, "cost": cost}
+        self.execution.on_event(Event("failed", self.task, self.agent, detail))
 
     def _given_up(self, failure_class: str, reason: str) -> Outcome:
         if failure_class == "given_up" and self.failures:
