@@ -3,14 +3,14 @@
 Paper: RWKV-7 "Goose" (arXiv:2503.14456). What is ours: streams of ragged length in one batch, a chunked
 prefill that is differentiable also in the initial state, decoding in place in a pool, and an optional
 n-gram memory at the input (`ngram.*`, absent from published checkpoints). On a processor and without
-gradients all between the matrix products runs in compiled kernels (`aegir_dspy.rwkv.kernels`) where there are
-some.
+gradients all layers run in one compiled call (`aegir_dspy.rwkv.kernels`) where there are kernels: from a
+packed copy of the weights, and with the same bits whatever else is in the batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from aegir_dspy.rwkv import cuda
 from aegir_dspy.rwkv.geometry import Geometry
-from aegir_dspy.rwkv.kernels.inference import can_read, read_layers
+from aegir_dspy.rwkv.kernels.inference import can_multiply, can_read
+from aegir_dspy.rwkv.kernels.network import Network
 from aegir_dspy.rwkv.ngram import NgramMemory
 from aegir_dspy.rwkv.recurrence import wkv_prefill, wkv_step, wkv_transition
 from aegir_dspy.rwkv.state import NGRAM_TAIL, StateTensors, zero_tensors
@@ -133,6 +134,10 @@ class RWKV7(nn.Module):
     """The model: tokens in, hidden vectors and states out.
 
     Parameters are left uninitialised; `initialize` (training) or `load_state_dict` fills them.
+
+    Attributes:
+        packing: int8 to read from int8 weights where kernels do the reading: half of what a step of few
+            streams has to fetch in bfloat16, which is what it takes its time for. None: the parameters' type.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -146,6 +151,8 @@ class RWKV7(nn.Module):
         self.head = nn.Linear(geometry.width, geometry.vocab, bias=False)
         if geometry.ngram_buckets:
             self.ngram = NgramMemory(geometry.ngram_buckets, geometry.ngram_width, geometry.width)
+        self.packing: torch.dtype | None = None
+        self._network: Network | None = None
 
     @property
     def device(self) -> torch.device:
@@ -217,11 +224,12 @@ class RWKV7(nn.Module):
         Returns:
             Normalised hidden vectors (B, D).
         """
-        x = self._embed(tokens.unsqueeze(1), state.tail)
         if can_read(self, state):
-            hidden = read_layers(self, x.squeeze(1), torch.arange(len(tokens) + 1), state)
+            x = self._embed(tokens.unsqueeze(1), state.tail).squeeze(1) if self._looks_back else None
+            hidden = self.packed().read(tokens, x, None, state)
             _shift_tail(state.tail, tokens)
             return hidden
+        x = self._embed(tokens.unsqueeze(1), state.tail)
         if cuda.can_read(self, state):
             hidden = cuda.read_layers(self, x.squeeze(1), None, state)
             _shift_tail(state.tail, tokens)
@@ -241,22 +249,58 @@ class RWKV7(nn.Module):
         _shift_tail(state.tail, tokens)
         return cast(Tensor, self.ln_out(x).squeeze(1))
 
+    def packed(self) -> Network:
+        """The weights as the kernels read them; packed at the first call, and again when they have changed.
+
+        What changes them without a trace, such as writing to a parameter's `data`, is not seen.
+        """
+        found = self._network
+        if found is None or not found.is_current:
+            self._network = found = Network(self, self.packing or self.emb.weight.dtype)
+        return found
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """See `torch.nn.Module.load_state_dict`."""
+        self._network = None
+        return super().load_state_dict(*args, **kwargs)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        self._network = None  # parameters move
+        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits in at least float32: (..., D) → (..., V)."""
+        if can_multiply(self, hidden):
+            rows = self.packed().logits(hidden.reshape(-1, hidden.shape[-1]))
+            return rows.view(*hidden.shape[:-1], rows.shape[-1])
         return _wide(self.head(hidden.to(self.head.weight.dtype)))
 
     def _read(
         self, tokens: Tensor, state: StateTensors, lengths: Tensor, transitions: list[Tensor] | None
     ) -> tuple[Tensor, StateTensors]:
         """`forward` by the compiled kernels, which see the real tokens only."""
-        real = torch.arange(tokens.shape[1]) < lengths.unsqueeze(1)  # (B, T)
-        offsets = torch.nn.functional.pad(lengths.to(torch.int64).cumsum(0), (1, 0))
+        batch, length = tokens.shape
+        real = torch.arange(length) < lengths.unsqueeze(1)  # (B, T)
+        offsets = F.pad(lengths.to(torch.int64).cumsum(0), (1, 0))
         shift, kv = (t.clone(memory_format=torch.contiguous_format) for t in state[:2])
         after = StateTensors(shift, kv, _new_tail(state.tail, tokens, lengths))
-        rows = read_layers(self, self._embed(tokens, state.tail, real), offsets, after, transitions)
-        hidden = rows.new_zeros(*tokens.shape, rows.shape[-1])
+        x = self._embed(tokens, state.tail, real) if self._looks_back else None
+        maps = None
+        if transitions is not None:
+            size = self.geometry.head_size
+            maps = torch.eye(size).expand(*kv.shape[:3], size, size).contiguous()
+            transitions.extend(maps)
+        rows = self.packed().read(tokens[real], x, offsets, after, maps)
+        if len(rows) == batch * length:
+            return rows.view(batch, length, self.geometry.width), after
+        hidden = rows.new_zeros(batch, length, rows.shape[-1])
         hidden[real] = rows
         return hidden, after
+
+    @property
+    def _looks_back(self) -> bool:
+        """Whether what the first layer reads depends on more than the token."""
+        return self.geometry.ngram_buckets > 0
 
     def _read_on_gpu(
         self, tokens: Tensor, state: StateTensors, lengths: Tensor, transitions: list[Tensor] | None

@@ -143,29 +143,6 @@ def test_recurrence_does_not_depend_on_the_batch(lengths: list[int], seed: int, 
         assert torch.equal(whole[1][0], together[1][place])
 
 
-@needs_kernels
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_time_mix_does_not_depend_on_the_batch_nor_on_pieces(make_weights, geometries, dtype) -> None:
-    """The matrix products are torch's own; what is compiled gives the same bits for the same rows."""
-    model = loaded(make_weights, geometries["ngram"], dtype)
-    att, lengths = model.blocks[1].att, [7, 0, 33, 16]
-    generator = torch.Generator().manual_seed(3)
-    products = tuple(torch.randn(sum(lengths), 32, generator=generator).to(dtype) for _ in range(8))
-    start = torch.randn(len(lengths), 2, 16, 16, generator=generator)
-    ends = torch.tensor([0, *lengths]).cumsum(0)
-    whole, out = start.clone(), torch.empty_like(products[0])
-    inference._time_mix(att, products, ends, whole, out)
-    for row, (first, last) in enumerate(zip(ends.tolist(), ends.tolist()[1:], strict=False)):
-        for step in (1, 5, 50):
-            state = start[row : row + 1].clone()
-            for at in range(first, last, step):
-                some = tuple(x[at : min(at + step, last)].contiguous() for x in products)
-                piece = torch.empty_like(some[0])
-                inference._time_mix(att, some, torch.tensor([0, len(piece)]), state, piece)
-                assert torch.equal(piece, out[at : at + len(piece)])
-            assert torch.equal(state[0], whole[row])
-
-
 def gradients(rows: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, ...]:
     leaves = [x.detach().clone().requires_grad_() for x in rows]
     results = wkv_prefill(*leaves)

@@ -1,7 +1,7 @@
 """`rwkv7.c` as a loaded library: the one in the installed package, or compiled here once and kept.
 
 No build step is needed: where the installed package has no compiled library, the first reading looks for a
-C compiler, compiles (about a second) into the user's cache and loads that ever after. Without a compiler, or
+C compiler, compiles (a few seconds) into the user's cache and loads that ever after. Without a compiler, or
 with ``AEGIR_KERNELS=torch`` in the environment, torch does the same work, more slowly.
 """
 
@@ -18,39 +18,73 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-__all__ = ["ARGUMENTS", "SOURCE", "ShiftMix", "TimeMix", "library"]
+__all__ = ["ARGUMENTS", "SOURCE", "Layer", "Matrix", "Net", "Reading", "Scoring", "library"]
 
 SOURCE = Path(__file__).with_name("rwkv7.c")
-"""The kernels."""
+"""The kernels; it includes the other C files beside it."""
 _FLAGS = (
     "-O3", "-fno-tree-vectorize", "-fno-math-errno", "-fno-trapping-math",
     "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-psabi",
 )  # fmt: skip
 _NATIVE = ("-march=native", "-DNATIVE")
 _PATIENCE = 60  # seconds for the compiler
-_REVISION = 2  # of what the functions take
+_REVISION = 3  # of what the functions take
+_BEST = 3  # of the instructions matrix.c knows: all that this processor has
+_COUNTS = ("aegir_level", "aegir_scratch")  # functions that return a number
 
 _int, _pointer = ctypes.c_int64, ctypes.c_void_p
 
-_TIME_MIX = (
-    "r", "k", "v", "w", "a", "g", "blend", "v_first",
-    "w0", "a0", "v0", "k_k", "k_a", "r_k", "norm_weight", "norm_bias", "state", "out",
-)  # fmt: skip
 
-
-class TimeMix(ctypes.Structure):
-    """``time_mix`` of `rwkv7.c`."""
-
-    _fields_ = tuple((name, _pointer) for name in _TIME_MIX)
-
-
-class ShiftMix(ctypes.Structure):
-    """``shift_mix`` of `rwkv7.c`."""
+class Matrix(ctypes.Structure):
+    """``matrix`` of `matrix.c`."""
 
     _fields_ = (
-        ("x", _pointer), ("add", _pointer), ("weight", _pointer), ("bias", _pointer),
-        ("mix", _pointer * 6), ("out", _pointer * 6), ("past", _pointer),
-        ("outputs", _int), ("width", _int),
+        ("weights", _pointer), ("scales", _pointer), ("kind", _int), ("depth", _int), ("width", _int),
+    )  # fmt: skip
+
+
+_MATRICES = "r k v o w1 w2 a1 a2 v1 v2 g1 g2 key value"
+_PLACES = "offsets tokens x shift kv maps hidden scratch"
+_VECTORS = "x_r x_w x_k x_v x_a x_g w0 a0 v0 k_k k_a r_k"
+
+
+class Layer(ctypes.Structure):
+    """``layer`` of `layers.c`."""
+
+    _fields_ = (
+        *((name, Matrix) for name in _MATRICES.split()),
+        ("norm1", _pointer * 2), ("norm2", _pointer * 2),
+        *((name, _pointer) for name in _VECTORS.split()),
+        ("norm_head", _pointer * 2), ("x_ffn", _pointer),
+    )  # fmt: skip
+
+
+class Net(ctypes.Structure):
+    """``network`` of `layers.c`."""
+
+    _fields_ = (
+        ("layers", _int), ("width", _int), ("heads", _int), ("ffn", _int), ("vocab", _int),
+        ("layer", ctypes.POINTER(Layer)), ("embedding", _pointer), ("norm_out", _pointer * 2),
+    )  # fmt: skip
+
+
+class Reading(ctypes.Structure):
+    """``reading`` of `layers.c`."""
+
+    _fields_ = (
+        ("net", ctypes.POINTER(Net)), ("rows", _int), ("streams", _int), ("threads", _int),
+        *((name, _pointer) for name in _PLACES.split()),
+        ("shift_stride", _int * 2), ("kv_stride", _int), ("wrong", _int), ("crew", _int * 2),
+    )  # fmt: skip
+
+
+class Scoring(ctypes.Structure):
+    """``scoring`` of `scores.c`."""
+
+    _fields_ = (
+        ("m", ctypes.POINTER(Matrix)), ("in", _pointer), ("out", _pointer), ("scratch", _pointer),
+        ("rows", _int), ("threads", _int), ("vocab", _int), ("best", _pointer), ("logprob", _pointer),
+        ("crew", _int * 2),
     )  # fmt: skip
 
 
@@ -69,9 +103,10 @@ ARGUMENTS = {
         _pointer,
         _pointer * 6,
     ),
-    "aegir_time_mix": (_int, _int, _int, _int, _int, _pointer, ctypes.POINTER(TimeMix)),
-    "aegir_shift_mix": (_int, _int, _int, _pointer, ctypes.POINTER(ShiftMix)),
-    "aegir_square_relu": (_int, _int, _pointer),
+    "aegir_level": (_int,),
+    "aegir_scratch": (ctypes.POINTER(Net), _int, _int),
+    "aegir_read": (ctypes.POINTER(Reading),),
+    "aegir_score": (ctypes.POINTER(Scoring),),
 }
 """The functions and what they take; see `rwkv7.c`."""
 
@@ -97,7 +132,9 @@ def _loaded(path: Path) -> ctypes.CDLL | None:
             return None
         for name, arguments in ARGUMENTS.items():
             function = getattr(found, name)
-            function.argtypes, function.restype = arguments, None
+            function.argtypes = arguments
+            function.restype = _int if name in _COUNTS else None
+        found.aegir_level(_BEST)
     except (OSError, AttributeError):
         return None
     return found
@@ -129,7 +166,7 @@ def _cache() -> Path:
 
 def _fingerprint() -> str:
     """What the compiled library depends on: source, flags, kind of processor."""
-    digest = hashlib.sha256(SOURCE.read_bytes())
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(SOURCE.parent.glob("*.c"))))
     info = Path("/proc/cpuinfo")
     lines = info.read_text("utf-8", "replace").splitlines() if info.exists() else []
     features = next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -1,11 +1,12 @@
-/* What surrounds the matrix products of an RWKV-7 layer, on a processor.
+/* RWKV-7 on a processor, without gradients, and the gradient of its recurrence.
  *
  * Streams lie one after the other without padding: stream b has the rows offsets[b] … offsets[b + 1] of every
- * (M, D) array. Rows are float32, or bfloat16 (`half` = 1); all arithmetic is float32. What a stream becomes
- * is computed from its own rows only and in one fixed order, whatever else is in the batch.
+ * (M, D) array. All arithmetic but that of products is float32. What a stream becomes is computed from its own
+ * rows only and in one fixed order, whatever else is in the batch.
  *
  * Vectors are GCC's, which Clang has too: 16 floats, whatever the processor's own width is.
  */
+#include <sched.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -17,12 +18,20 @@ typedef uint16_t vh __attribute__((vector_size(32)));
 #define BLOCK 16 /* tokens prepared at once: what they need stays in the first cache */
 #define MOST 128 /* largest head */
 #define MOST_BACK 64 /* largest head with gradients */
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(NATIVE)
-#define API __attribute__((visibility("default"), \
-                           target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#ifdef __AVX512F__
+#define WIDEST 4 /* vectors of a state's columns that stay in registers */
 #else
+#define WIDEST 2
+#endif
+#define INLINE static inline __attribute__((always_inline))
 #define API __attribute__((visibility("default")))
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(NATIVE)
+#define CLONES target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")
+#define CLONED __attribute__((visibility("hidden"), noinline, CLONES))
+#define API_CLONED __attribute__((visibility("default"), CLONES))
+#else
+#define CLONED __attribute__((visibility("hidden"), noinline))
+#define API_CLONED API
 #endif
 
 INLINE vf load(const void *p, int64_t i, int half) {
@@ -102,13 +111,17 @@ INLINE float *part(float *x, int n, int t, int which) { return x + (t * PARTS + 
  * token removes is read while the state passes by. */
 INLINE void walk_columns(float *restrict x, int n, int count, float *restrict state, int c, int wide) {
     const float *a = part(x, n, 0, A);
-    vf u[2] = {{0}, {0}};
+    vf u[WIDEST] = {{0}};
     for (int i = 0; i < n; i++)
-        for (int j = 0; j < wide; j++) u[j] += at(state, (int64_t)i * n + c + j * LANES) * a[i];
+        for (int j = 0; j < wide; j++) {
+            const float *place = state + (int64_t)i * n + c + j * LANES;
+            if (count == 1) __builtin_prefetch(place + n * n, 1); /* the next head's state comes from afar */
+            u[j] += at(place, 0) * a[i];
+        }
     for (int t = 0; t < count; t++) {
         const float *r = part(x, n, t, R), *w = part(x, n, t, W), *k = part(x, n, t, K);
         const float *b = part(x, n, t, B), *next = part(x, n, t + 1 < count ? t + 1 : t, A);
-        vf v[2], y[2] = {{0}, {0}}, read[2] = {{0}, {0}};
+        vf v[WIDEST], y[WIDEST] = {{0}}, read[WIDEST] = {{0}};
         for (int j = 0; j < wide; j++) v[j] = at(part(x, n, t, V), c + j * LANES);
         for (int i = 0; i < n; i++)
             for (int j = 0; j < wide; j++) {
@@ -128,6 +141,7 @@ INLINE void walk_columns(float *restrict x, int n, int count, float *restrict st
 
 INLINE void walk(float *x, int n, int count, float *state) {
     int c = 0;
+    for (; c + WIDEST * LANES <= n; c += WIDEST * LANES) walk_columns(x, n, count, state, c, WIDEST);
     for (; c + 2 * LANES <= n; c += 2 * LANES) walk_columns(x, n, count, state, c, 2);
     if (c < n) walk_columns(x, n, count, state, c, 1);
 }
@@ -175,7 +189,7 @@ INLINE void wkv_heads(int64_t first, int64_t last, int64_t heads, int n, const i
 /* The recurrence alone. in: r, log w, k, v, a, b, each (M, H, n) float32; state (B, H, n, n) in place;
  * y (M, H, n). u and saved: NULL, or what `aegir_wkv_back` needs. Does the units first … last of
  * stream · H + head. */
-API void aegir_wkv(int64_t first, int64_t last, int64_t heads, int64_t n, const int64_t *offsets,
+API_CLONED void aegir_wkv(int64_t first, int64_t last, int64_t heads, int64_t n, const int64_t *offsets,
                    const float *const in[6], float *state, float *y, float *u, float *saved) {
     switch (n) {
         case 32: wkv_heads(first, last, heads, 32, offsets, in, state, y, u, saved); break;
@@ -272,7 +286,7 @@ INLINE void back_heads(int64_t first, int64_t last, int64_t heads, int n, const 
 /* Gradients of `aegir_wkv`, from those of y (dy) and of the state after it (dstate, which becomes that of the
  * state before). u and saved are what it wrote: (M, H, n), and (B, blocks, H, n, n) states before every 16th
  * token. All streams have one length; n up to 64. */
-API void aegir_wkv_back(int64_t first, int64_t last, int64_t heads, int64_t n, const int64_t *offsets,
+API_CLONED void aegir_wkv_back(int64_t first, int64_t last, int64_t heads, int64_t n, const int64_t *offsets,
                         const float *const in[6], const float *u, const float *saved, const float *dy,
                         float *dstate, float *const out[6]) {
     switch (n) {
@@ -282,30 +296,33 @@ API void aegir_wkv_back(int64_t first, int64_t last, int64_t heads, int64_t n, c
     }
 }
 
+#include "matrix.c"
+
 /* --- the time mix between its projections ------------------------------------------------------------------ */
 
 typedef struct {
-    const void *r, *k, *v, *w, *a, *g; /* (M, D) products; w and a before their bias */
-    const void *blend;                 /* (M, D) how much of v_first, before its bias; NULL in the first layer */
-    const void *v_first;               /* (M, D) the value of the first layer */
+    const float *r, *k, *v, *w, *a, *g; /* (M, D) products; w and a before their bias */
+    const float *blend;                 /* (M, D) how much of v_first, before its bias; NULL in the first layer */
+    const float *v_first;               /* (M, D) the value of the first layer */
     const float *w0, *a0, *v0, *k_k, *k_a, *r_k, *norm_weight, *norm_bias; /* (D) */
-    float *state;                      /* (B, H, n, n) in place */
-    void *out;                         /* (M, D); NULL: add nothing to the state, only erase and decay */
+    float *state;                       /* (B, H, n, n) in place */
+    void *out;                          /* (M, D) inputs of the output matrix; NULL: add nothing to the state */
+    int64_t kind;                       /* of `out` */
 } time_mix;
 
-INLINE void prepare(const time_mix *m, float *x, int n, int64_t from, int64_t d, int t, int half) {
+INLINE void prepare(const time_mix *m, float *x, int n, int64_t from, int64_t d, int t) {
     vf square = {0}, zero = {0};
     for (int i = 0; i < n; i += LANES) {
-        vf k = load(m->k, from + i, half), v = load(m->v, from + i, half);
-        vf rate = sigmoid(at(m->a0, d + i) + load(m->a, from + i, half));
+        vf k = at(m->k, from + i), v = at(m->v, from + i);
+        vf rate = sigmoid(at(m->a0, d + i) + at(m->a, from + i));
         vf erase = k * at(m->k_k, d + i);
         square += erase * erase;
         if (m->blend) {
-            vf share = sigmoid(at(m->v0, d + i) + load(m->blend, from + i, half));
-            v += (load(m->v_first, from + i, half) - v) * share;
+            vf share = sigmoid(at(m->v0, d + i) + at(m->blend, from + i));
+            v += (at(m->v_first, from + i) - v) * share;
         }
-        vf slow = sigmoid(at(m->w0, d + i) + load(m->w, from + i, half));
-        store(part(x, n, t, R), i, 0, load(m->r, from + i, half));
+        vf slow = sigmoid(at(m->w0, d + i) + at(m->w, from + i));
+        store(part(x, n, t, R), i, 0, at(m->r, from + i));
         store(part(x, n, t, W), i, 0, exp16(slow * -0.606531f));
         k = k * (1.0f + (rate - 1.0f) * at(m->k_a, d + i));
         store(part(x, n, t, K), i, 0, m->out ? k : zero);
@@ -322,8 +339,8 @@ INLINE void prepare(const time_mix *m, float *x, int n, int64_t from, int64_t d,
 }
 
 /* Normalise the head, add the current token's bonus, gate. */
-INLINE void finish(const time_mix *m, float *x, int n, int64_t from, int64_t d, int t, int half) {
-    vf sum = {0}, bonus = {0}, square = {0};
+INLINE void finish(const time_mix *m, float *x, int n, int64_t row, int64_t width, int64_t d, int t) {
+    vf sum = {0}, bonus = {0}, square = {0}, y[MOST_WIDE] = {{0}};
     for (int i = 0; i < n; i += LANES) {
         sum += at(part(x, n, t, Y), i);
         bonus += at(part(x, n, t, R), i) * at(part(x, n, t, K), i) * at(m->r_k, d + i);
@@ -334,99 +351,41 @@ INLINE void finish(const time_mix *m, float *x, int n, int64_t from, int64_t d, 
         square += apart * apart;
     }
     float scale = 1.0f / root(total(square) / n + 64e-5f);
-    for (int i = 0; i < n; i += LANES) {
-        vf y = (at(part(x, n, t, Y), i) - mean) * scale * at(m->norm_weight, d + i) + at(m->norm_bias, d + i);
-        y += gain * at(part(x, n, t, V), i);
-        store(m->out, from + i, half, y * load(m->g, from + i, half));
+    for (int from = 0; from < n; from += GROUP) {
+        int wide = n - from < GROUP ? (n - from) / LANES : MOST_WIDE;
+        for (int v = 0; v < wide; v++) {
+            int i = from + v * LANES;
+            y[v] = (at(part(x, n, t, Y), i) - mean) * scale * at(m->norm_weight, d + i) + at(m->norm_bias, d + i);
+            y[v] = (y[v] + gain * at(part(x, n, t, V), i)) * at(m->g, row * width + d + i);
+        }
+        put((char *)m->out + row * row_bytes(m->kind, width), m->kind, d + from, width, y, wide);
     }
 }
 
-INLINE void mix_heads(int64_t first, int64_t last, int64_t heads, int n, const int64_t *offsets,
-                      const time_mix *m, int half) {
+INLINE void mix_head(int64_t unit, int64_t heads, int n, const int64_t *offsets, const time_mix *m) {
     block x;
-    for (int64_t unit = first; unit < last; unit++) {
-        int64_t stream = unit / heads, d = unit % heads * n;
-        for (int64_t row = offsets[stream]; row < offsets[stream + 1]; row += BLOCK) {
-            int count = offsets[stream + 1] - row < BLOCK ? (int)(offsets[stream + 1] - row) : BLOCK;
-            int64_t from = row * heads * n + d, step = heads * n;
-            for (int t = 0; t < count; t++) prepare(m, x, n, from + t * step, d, t, half);
-            walk(x, n, count, m->state + unit * n * n);
-            for (int t = 0; t < count && m->out; t++) finish(m, x, n, from + t * step, d, t, half);
+    int64_t stream = unit / heads, d = unit % heads * n, width = heads * n;
+    for (int64_t row = offsets[stream]; row < offsets[stream + 1]; row += BLOCK) {
+        int count = offsets[stream + 1] - row < BLOCK ? (int)(offsets[stream + 1] - row) : BLOCK;
+        for (int t = 0; t < count; t++) prepare(m, x, n, (row + t) * width + d, d, t);
+        walk(x, n, count, m->state + unit * n * n);
+        for (int t = 0; t < count && m->out; t++) finish(m, x, n, row + t, width, d, t);
+    }
+}
+
+/* From the projections to what the output matrix takes, for the units first … last of stream · H + head. */
+CLONED void mix_units(int64_t first, int64_t last, int64_t heads, int64_t n, const int64_t *offsets,
+                      const time_mix *m) {
+    for (int64_t unit = first; unit < last; unit++) switch (n) {
+            case 32: mix_head(unit, heads, 32, offsets, m); break;
+            case 64: mix_head(unit, heads, 64, offsets, m); break;
+            default: mix_head(unit, heads, (int)n, offsets, m);
         }
-    }
 }
 
-/* From the projections to what the output matrix takes. Does the units first … last of stream · H + head. */
-API void aegir_time_mix(int64_t half, int64_t first, int64_t last, int64_t heads, int64_t n,
-                        const int64_t *offsets, const time_mix *m) {
-    switch (n * 2 + half) {
-        case 64: mix_heads(first, last, heads, 32, offsets, m, 0); break;
-        case 65: mix_heads(first, last, heads, 32, offsets, m, 1); break;
-        case 128: mix_heads(first, last, heads, 64, offsets, m, 0); break;
-        case 129: mix_heads(first, last, heads, 64, offsets, m, 1); break;
-        default:
-            if (half) mix_heads(first, last, heads, (int)n, offsets, m, 1);
-            else mix_heads(first, last, heads, (int)n, offsets, m, 0);
-    }
-}
-
-/* --- residual, norm, token shift -------------------------------------------------------------------------- */
-
-typedef struct {
-    float *x;                      /* (M, D) the residual stream, `add` is added in place */
-    const void *add;               /* (M, D) or NULL */
-    const float *weight, *bias;    /* (D) of the norm */
-    const float *mix[6];           /* (D) each: how much of the token before goes into each output */
-    void *out[6];                  /* (M, D) each */
-    float *past;                   /* (B, D) the normalised token before each stream's first; then its last */
-    int64_t outputs, width;
-} shift_mix;
-
-INLINE void shift_streams(int64_t first, int64_t last, const int64_t *offsets, const shift_mix *m, int half) {
-    int64_t width = m->width;
-    for (int64_t stream = first; stream < last; stream++) {
-        float *past = m->past + stream * width;
-        for (int64_t row = offsets[stream]; row < offsets[stream + 1]; row++) {
-            float *x = m->x + row * width;
-            vf sum = {0}, square = {0};
-            for (int64_t i = 0; i < width; i += LANES) {
-                vf one = at(x, i);
-                if (m->add) store(x, i, 0, one += load(m->add, row * width + i, half));
-                sum += one;
-            }
-            float mean = total(sum) / width;
-            for (int64_t i = 0; i < width; i += LANES) {
-                vf apart = at(x, i) - mean;
-                square += apart * apart;
-            }
-            float scale = 1.0f / root(total(square) / width + 1e-5f);
-            for (int64_t i = 0; i < width; i += LANES) {
-                vf now = (at(x, i) - mean) * scale * at(m->weight, i) + at(m->bias, i);
-                if (half) now = (vf)(rounded(now) & 0xffff0000u);
-                vf delta = at(past, i) - now;
-                store(past, i, 0, now);
-                for (int64_t j = 0; j < m->outputs; j++)
-                    store(m->out[j], row * width + i, half, now + delta * at(m->mix[j], i));
-            }
-        }
-    }
-}
-
-/* Add, normalise, mix with the token before. Does the streams first … last. */
-API void aegir_shift_mix(int64_t half, int64_t first, int64_t last, const int64_t *offsets,
-                         const shift_mix *m) {
-    if (half) shift_streams(first, last, offsets, m, 1);
-    else shift_streams(first, last, offsets, m, 0);
-}
+#include "crew.c"
+#include "layers.c"
+#include "scores.c"
 
 /* Of what the functions take; `library.py` refuses another one. */
-API int64_t aegir_revision(void) { return 2; }
-
-/* x ← max(x, 0)² for `count` numbers, a multiple of 16. */
-API void aegir_square_relu(int64_t half, int64_t count, void *x) {
-    for (int64_t i = 0; i < count; i += LANES) {
-        vf one = load(x, i, (int)half), zero = {0};
-        one = chosen((vu)(one < zero), zero, one);
-        store(x, i, (int)half, one * one);
-    }
-}
+API int64_t aegir_revision(void) { return 3; }

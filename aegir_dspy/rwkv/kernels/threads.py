@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import torch
 
-__all__ = ["split"]
+__all__ = ["split", "together"]
 
 _WORTH = 1 << 16  # numbers: less than this is done sooner than a thread is woken
 
@@ -30,6 +30,18 @@ def split(count: int, numbers: int, work: Callable[[int, int], object]) -> None:
     wait(waiting)
     for one in waiting:
         one.result()
+
+
+def together(threads: int, work: Callable[[], object]) -> None:
+    """Call ``work()`` here and in up to `threads` - 1 others at once; they share what is to do.
+
+    A call that has not begun when this one is done is not made.
+    """
+    others = [_pool(threads).submit(work) for _ in range(threads - 1)]
+    work()
+    for one in others:
+        if not one.cancel():
+            one.result()
 
 
 @cache
