@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -31,6 +31,7 @@ class DSPyAgent:
         adapter: of DSPy, for example `aegir_dspy.CompactAdapter`; by default the configured one.
         slots: tasks at once.
         blocking: the model has no async calls: each task gets a thread.
+        arguments: the signature's inputs of a job, where they are not as above.
     """
 
     def __init__(
@@ -43,13 +44,14 @@ class DSPyAgent:
         adapter: dspy.Adapter | None = None,
         slots: int = 8,
         blocking: bool = False,
+        arguments: Callable[[Job], Mapping[str, Any]] | None = None,
     ) -> None:
         import dspy
 
         self.name, self.skills, self.slots = name, frozenset(skills), slots
         self.predict = dspy.Predict(signature)
         self._set = {key: one for key, one in (("lm", lm), ("adapter", adapter)) if one is not None}
-        self._blocking = blocking
+        self._blocking, self._arguments = blocking, arguments or self._by_name
         fields: Mapping[str, Any] = self.predict.signature.output_fields
         self._types = {field: TypeAdapter(info.annotation) for field, info in fields.items()}
 
@@ -66,7 +68,7 @@ class DSPyAgent:
                 said = await self.predict.acall(**given)
         return Work(self._checked(said), tokens=_tokens(usage.get_total_tokens()))
 
-    def _arguments(self, job: Job) -> dict[str, Any]:
+    def _by_name(self, job: Job) -> dict[str, Any]:
         names = list(self.predict.signature.input_fields)
         given = {name: job.task.inputs[name] for name in names if name in job.task.inputs}
         open_ = [name for name in names if name not in given]

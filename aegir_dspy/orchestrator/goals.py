@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from aegir_dspy.errors import AegirError, InputError, PrerequisiteError
 from aegir_dspy.orchestrator.agent import Agent
 from aegir_dspy.orchestrator.diagnosis import diagnose
+from aegir_dspy.orchestrator.masking import shown
 from aegir_dspy.orchestrator.paths import NamedPaths
 from aegir_dspy.orchestrator.planned import Kind, PlanLimits, PlannedTask, check_plan, plan_type
 from aegir_dspy.orchestrator.task import TaskGraph
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Goal", "GoalPlanner", "Plan", "Proposal", "plan_signature"]
 
+_FEEDBACK = 1000  # characters of an answer that is no plan which its planner is shown
 Proposal = Sequence[PlannedTask | Mapping[str, Any]]
 _INSTRUCTIONS = """Plan the tasks that reach the goal.
 
@@ -101,7 +103,9 @@ class GoalPlanner:
             except InputError as error:
                 feedback = str(error)
             except Exception as error:
-                feedback = diagnose(error).message
+                found = diagnose(error)
+                # What cannot be parsed is the planner's own answer; other errors may tell of keys.
+                feedback = shown(str(error), _FEEDBACK) if found.failure_class == "parse" else found.message
         raise AegirError(f"expected a plan that can be carried out in {self.tries} tries, found: {feedback}")
 
     def _told(self, goal: Goal, paths: NamedPaths) -> dict[str, Any]:

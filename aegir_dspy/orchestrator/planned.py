@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Union
 
@@ -36,12 +36,14 @@ class Kind:
         says: what it does, what it is given and what it makes, for whoever plans; one line.
         inputs: its parameters, as a pydantic model of JSON values.
         path: which of them is the path of a file; empty for none.
+        partial: whether it is done also where some of what it needs could not be.
     """
 
     name: str
     says: str
     inputs: type[Inputs] = Inputs
     path: str = ""
+    partial: bool = False
 
 
 class PlannedTask(BaseModel):
@@ -159,12 +161,11 @@ class _Check:
         budget = self._budget(one)
         if not one.each:
             inputs = self._inputs(one, kind, one.inputs)
-            yield Task(one.id, kind.name, inputs, budget=budget)
+            yield Task(one.id, kind.name, inputs, partial=kind.partial, budget=budget)
             return
         for task, path in _named(one.id, self._files(one, kind)):
-            yield Task(
-                task, kind.name, self._inputs(one, kind, {**one.inputs, kind.path: path}), budget=budget
-            )
+            inputs = self._inputs(one, kind, {**one.inputs, kind.path: path})
+            yield Task(task, kind.name, inputs, partial=kind.partial, budget=budget)
 
     def _files(self, one: PlannedTask, kind: Kind) -> list[str]:
         if not kind.path:
@@ -210,19 +211,15 @@ def _graph(planned: Sequence[PlannedTask], groups: Mapping[str, Sequence[Task]])
     tasks = []
     for one in planned:
         needs = tuple(task.id for need in dict.fromkeys(one.needs) for task in groups[need])
-        tasks += [_needing(task, needs) for task in groups[one.id]]
+        tasks += [replace(task, needs=needs) for task in groups[one.id]]
     return TaskGraph(tasks)
-
-
-def _needing(task: Task, needs: tuple[str, ...]) -> Task:
-    return Task(task.id, task.kind, task.inputs, needs, budget=task.budget)
 
 
 def _named(group: str, files: Sequence[str]) -> Iterator[tuple[str, str]]:
     """An id for the task of every file: its name without signs that do something to a terminal."""
     taken: set[str] = set()
     for number, path in enumerate(files, 1):
-        plain = re.sub(r"[^\w.-]+", "_", "/".join(PurePosixPath(path).parts[-3:]), flags=re.ASCII)[-80:]
+        plain = re.sub(r"[^\w./-]+", "_", "/".join(PurePosixPath(path).parts[-3:]), flags=re.ASCII)[-80:]
         name = f"{group}/{plain}" if f"{group}/{plain}" not in taken else f"{group}/{plain}~{number}"
         taken.add(name)
         yield name, path
