@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from aegir_dspy.rwkv import Geometry
+from aegir_dspy.rwkv import RWKV7, Geometry, build_model
+from aegir_dspy.rwkv.checkpoint import Weights
 
 __all__ = ["BYTES", "Ceilings", "best_of", "measured", "weights_read"]
 
@@ -89,7 +90,7 @@ def measured(device: str, seconds: float) -> Ceilings:
     cuda = torch.device(device).type == "cuda"
     types = ("bf16", "fp16") if cuda else ("fp32", "bf16")
     shapes = _SHAPES[:1] + _LARGE if cuda else _SHAPES
-    share = seconds / (len(types) * len(shapes) + 3)
+    share = seconds / (len(types) * len(shapes) + 4)
     for name in types:
         rates = [_product(_TYPES[name], shape, device, share) for shape in shapes]
         found.products[name] = max(rates)
@@ -103,7 +104,19 @@ def measured(device: str, seconds: float) -> Ceilings:
     }
     for name, (call, moved) in ways.items():
         found.readers[name] = moved / best_of(call, share, device)
+    if not cuda:
+        found.readers["our products, B=1"] = _logits(share)
     return found
+
+
+def _logits(seconds: float) -> float:
+    """Bytes/s at which the engine's own product of one vector reads a large bfloat16 matrix."""
+    geometry = Geometry(1, 1024, 64, 1 << 16, 64, 16, 16, 16, 16)
+    weights = dict(RWKV7(geometry).state_dict())
+    weights["head.weight"] = torch.ones(geometry.vocab, geometry.width)
+    model = build_model(Weights(weights, {}, {}, geometry, ""), dtype=torch.bfloat16)
+    hidden = torch.ones(1, 1024)
+    return model.head.weight.nbytes / best_of(lambda: model.logits(hidden), seconds)
 
 
 def _product(dtype: torch.dtype, shape: tuple[int, int, int], device: str, seconds: float) -> float:
