@@ -54,7 +54,7 @@ class Scale:
     most_growth: float = MOST_GROWTH
 
 
-QUICK = Scale(turns=1, alone=4, each=1, short=25, malformed=400, minutes=0.15, most_growth=500.0)
+QUICK = Scale(turns=1, alone=3, each=1, short=15, malformed=300, minutes=0.15, most_growth=500.0)
 
 
 def measure(bench: Bench) -> None:
@@ -68,7 +68,7 @@ def measure(bench: Bench) -> None:
             path.symlink_to(bench.options.model.resolve())
         options, threads = ("--model", str(path)), bench.options.threads
         with started(*options, "--max-batch", "1", threads=threads) as server:
-            run = _run(server, whole, CLIENTS, CLIENTS if scale.turns > 1 else CLIENTS // 4)
+            run = _run(server, whole, CLIENTS, CLIENTS if scale.turns > 1 else CLIENTS // 8)
             _row(bench, f"{CLIENTS} at once, no batching", [run])
         with started(*options, threads=threads) as server:
             throughput(bench, server, scale)

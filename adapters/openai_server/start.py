@@ -50,7 +50,7 @@ def serve(host: Host, *, address: str = "127.0.0.1", port: int = 8000, api_key: 
         raise _missing(error) from error
     uvicorn.run(
         app,
-        http=_impatient(host.limits.body_seconds),
+        http=impatient(host.limits.body_seconds),
         host=address,
         port=port,
         access_log=False,
@@ -60,7 +60,7 @@ def serve(host: Host, *, address: str = "127.0.0.1", port: int = 8000, api_key: 
     )
 
 
-def _impatient(seconds: int) -> type[asyncio.Protocol]:
+def impatient(seconds: int) -> type[asyncio.Protocol]:
     """uvicorn's protocol, which closes connections on which no request begins in time."""
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 

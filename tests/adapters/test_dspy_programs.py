@@ -12,6 +12,7 @@ from typing import Literal
 import dspy
 import pytest
 import torch
+from dspy.utils import DummyLM
 from dspy.utils.exceptions import AdapterParseError
 from pydantic import BaseModel
 
@@ -316,6 +317,53 @@ def test_bootstrapped_and_loaded_programs(local, examples, tmp_path):
         assert [loaded(**e.inputs()).kind for e in examples] == [
             compiled(**e.inputs()).kind for e in examples
         ]
+
+
+def test_random_search_finds_demos_and_loads(local, examples, tmp_path):
+    """BootstrapFewShotWithRandomSearch: several candidates, scored; the best one comes back from its file."""
+    search = dspy.BootstrapFewShotWithRandomSearch(
+        length_metric, max_bootstrapped_demos=1, max_labeled_demos=2, num_candidate_programs=2, num_threads=1
+    )
+    with dspy.context(lm=local, adapter=CompactAdapter()):
+        student = dspy.Predict("text -> kind: Literal['a','b']")
+        best = search.compile(student, trainset=examples)
+        scores = [candidate["score"] for candidate in best.candidate_programs]
+        assert len(scores) == 5 and scores[0] == max(scores)
+        best.save(tmp_path / "best.json")
+        loaded = dspy.Predict("text -> kind: Literal['a','b']")
+        loaded.load(tmp_path / "best.json")
+        assert loaded.demos == best.demos
+        asked = [example.inputs() for example in examples]
+        assert [loaded(**one).kind for one in asked] == [best(**one).kind for one in asked]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by_rule", [False, True])
+def test_mipro_proposes_and_searches_offline(local, examples, tmp_path, by_rule):
+    """MIPROv2 with instructions written by the local engine itself, and by a rule."""
+    pytest.importorskip("optuna", reason="MIPROv2 needs optuna, which is not installed")
+    rule = DummyLM([{"proposed_instruction": f"Say the kind, way {i}."} for i in range(20)])
+    writer = rule if by_rule else local.copy(max_tokens=16)
+    mipro = dspy.MIPROv2(
+        length_metric, prompt_model=writer, task_model=local, auto=None, num_candidates=3, num_threads=1,
+        max_bootstrapped_demos=1, max_labeled_demos=1,
+    )  # fmt: skip
+    proposing = {"program_aware_proposer": False, "data_aware_proposer": False, "tip_aware_proposer": False}
+    adapter = dspy.ChatAdapter() if by_rule else dspy.JSONAdapter()
+    with dspy.context(lm=local, adapter=adapter):
+        student = dspy.Predict(dspy.Signature("text -> kind: Literal['a','b']", "Name the kind."))
+        sets = {"trainset": examples[:3], "valset": examples[3:]}
+        best = mipro.compile(
+            student, **sets, num_trials=3, minibatch_size=2, minibatch_full_eval_steps=2, **proposing
+        )
+        best.save(tmp_path / "best.json")
+        loaded = dspy.Predict("text -> kind: Literal['a','b']")
+        loaded.load(tmp_path / "best.json")
+        assert loaded.signature.instructions == best.signature.instructions
+        assert [loaded(**e.inputs()).kind for e in examples] == [best(**e.inputs()).kind for e in examples]
+    assert writer.history
+    asked = json.dumps([entry["messages"] for entry in local.history])
+    assert ("Say the kind, way" in asked) is by_rule
 
 
 def test_gepa_with_a_proposer_of_rules(local, examples):
