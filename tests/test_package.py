@@ -21,11 +21,12 @@ ROOTS = {f"aegir_dspy.{name}": ROOT / name for name in ("adapters", "optimizers"
 ROOTS["aegir_dspy"] = ROOT / "aegir_dspy"
 
 # The rooms of the design: what each may import, and with it all that those may import.
-LEAVES = {"errors", "assets", "_version"}
+LEAVES = {"errors", "assets", "_version", "settings_file"}
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "assets": set(),
     "errors": set(),
+    "settings_file": {"errors"},
     "rwkv": LEAVES,
     "tables": LEAVES,
     "latent": {"rwkv"},

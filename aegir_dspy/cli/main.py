@@ -3,13 +3,13 @@
 Exit codes: 0 done, 1 a check failed or part of the input could not be read, 2 usage or bad input. Every
 option can also be given as ``AEGIR_<COMMAND>_<OPTION>`` in the environment, or in ``aegir.toml``
 (``[annotate]`` …) or ``[tool.aegir.annotate]`` of ``pyproject.toml``: flag over environment over file.
+``[providers.<name>]`` there are remote models, see `aegir_dspy.adapters.providers.config`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -18,11 +18,14 @@ import typer
 from aegir_dspy._version import __version__
 from aegir_dspy.cli import annotate, doctor, evaluate, serve, train, verify
 from aegir_dspy.errors import AegirError, InputError
+from aegir_dspy.settings_file import read_settings
 
 __all__ = ["app", "main"]
 
 # typer brings its own click, or takes the installed one: either way this is what a wrong option raises.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+_OTHERS = ("providers",)  # sections of the settings' file that are no commands
 
 app = typer.Typer(
     name="aegir",
@@ -90,20 +93,9 @@ def _fail_usage(error: Any) -> NoReturn:
 
 
 def _file_settings(folder: Path, command: Any) -> dict[str, Any]:
-    """Defaults by command from ``aegir.toml``, else from ``[tool.aegir]`` of ``pyproject.toml``."""
-    for name, keys in (("aegir.toml", ()), ("pyproject.toml", ("tool", "aegir"))):
-        path = folder / name
-        if not path.is_file():
-            continue
-        try:
-            settings: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"expected TOML in {path}, found: {error}") from error
-        for key in keys:
-            settings = settings.get(key, {}) if isinstance(settings, dict) else {}
-        if settings:
-            return _defaults(settings, command, f"{path} [{'.'.join(keys)}]" if keys else str(path))
-    return {}
+    """Defaults by command from the settings' file."""
+    settings, where = read_settings(folder)
+    return _defaults({key: value for key, value in settings.items() if key not in _OTHERS}, command, where)
 
 
 def _defaults(settings: Any, command: Any, where: str) -> dict[str, Any]:
