@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self, TypedDict, Unpack, get_args
 
 from dspy.predict.parameter import Parameter
 
@@ -29,11 +29,15 @@ from aegir_dspy.ontology.vocabulary import (
     Vocabulary,
     load_vocabulary,
 )
+from aegir_dspy.orchestrator.agent import Agent
+from aegir_dspy.orchestrator.decision import Replanner
 from aegir_dspy.orchestrator.describe import Describer
-from aegir_dspy.orchestrator.swarm_orchestrator import SwarmOrchestrator
+from aegir_dspy.orchestrator.execution import Limits
+from aegir_dspy.orchestrator.roster import Preference
+from aegir_dspy.orchestrator.swarm_orchestrator import OrchestratorConfig, SwarmOrchestrator
 from aegir_dspy.tables.context import ContextConfig
 
-__all__ = ["FOREIGN", "ShardSettings", "SwarmConfig", "TableSettings"]
+__all__ = ["FOREIGN", "ShardSettings", "SwarmConfig", "TableSettings", "Working"]
 
 FOREIGN = f"expected a state that Swarm.save of aegir-dspy {__version__} wrote, found another"
 
@@ -52,6 +56,9 @@ class SwarmConfig:
         context: how many context columns inform a target; 0 reads every column alone.
         abstain_below: confidence under which no type is given; None for the checkpoint's own threshold.
         max_agents: most columns read at once; bounds memory, does not change the result.
+        deep: whether columns that stay unsure are judged once more, by how well their cells back each
+            candidate, see `aegir_dspy.orchestrator.deep_search`.
+        max_critical_steps: steps on the longest path after which nothing more is started; None for no limit.
         store: folder in which what was read is kept, see `aegir_dspy.latent.StateStore`; what is in there is
             not read again. None for no such folder. Does not change the result, and is not saved.
     """
@@ -63,6 +70,8 @@ class SwarmConfig:
     context: int = 8
     abstain_below: float | None = None
     max_agents: int = 512
+    deep: bool = False
+    max_critical_steps: int | None = None
     store: str | Path | None = None
 
     def __post_init__(self) -> None:
@@ -82,15 +91,28 @@ class _Settings(Parameter):  # type: ignore[misc]
         """Nothing that is learned."""
 
 
+class Working(TypedDict, total=False):
+    """How a swarm for tables works together, see `SwarmOrchestrator`; not saved."""
+
+    agents: Sequence[Agent]
+    replanner: Replanner | None
+    prefer: Preference
+
+
 class TableSettings(_Settings):
     """Configuration and orchestrator of a swarm for tables.
+
+    Args:
+        config: what decides its answers.
+        working: agents beside the local ones, replanner and preference.
 
     Raises:
         VocabularyError, CheckpointError: the vocabulary or the weights cannot be used.
         InputError: the store's folder cannot be.
     """
 
-    def __init__(self, config: SwarmConfig) -> None:
+    def __init__(self, config: SwarmConfig, **working: Unpack[Working]) -> None:
+        self._working = working
         self._set(config, _bundle(config))
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
@@ -150,7 +172,12 @@ class TableSettings(_Settings):
         describer = Describer(
             bundle, annotator.vocabulary, _vocabulary(config.relations), annotator.threshold
         )
-        self.orchestrator = SwarmOrchestrator(annotator, describer)
+        self.orchestrator = SwarmOrchestrator(
+            annotator,
+            describer,
+            OrchestratorConfig(deep=config.deep, limits=Limits(critical_steps=config.max_critical_steps)),
+            **self._working,
+        )
 
 
 class ShardSettings(_Settings):

@@ -68,6 +68,12 @@ def annotate(
         float | None, typer.Option(min=0.0, max=1.0, help="Confidence under which no type is given.")
     ] = None,
     max_agents: Annotated[int, typer.Option(min=1, help="Most columns read at once; bounds memory.")] = 512,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Judge columns that stay unsure by how well their cells fit.")
+    ] = False,
+    max_critical_steps: Annotated[
+        int | None, typer.Option(min=0, help="Readings one after the other after which no more is started.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Without effect: annotation draws no random numbers.")] = 0,
     store: Annotated[
@@ -90,6 +96,8 @@ def annotate(
         device=device,
         abstain_below=abstain_below,
         max_agents=max_agents,
+        deep=deep,
+        max_critical_steps=max_critical_steps,
         store=_usable_store() if store else None,
     )
     tables = read_tables(data)

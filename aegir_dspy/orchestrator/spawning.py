@@ -9,7 +9,7 @@ from pathlib import Path
 from aegir_dspy.errors import InputError
 from aegir_dspy.tables.table import Table
 
-__all__ = ["available_memory", "complexity", "depth", "spawn_budget"]
+__all__ = ["available_memory", "complexity", "spawn_budget"]
 
 _SHARE = 0.5  # of the free memory that agents may take: the rest is for reading and for others
 
@@ -21,16 +21,6 @@ def complexity(tables: Sequence[Table]) -> int:
         for table in tables
         for column in table.columns
     )
-
-
-def depth(confidence: float, sure: float, most: int) -> int:
-    """How many further readings, one after the other, a column is worth.
-
-    None where its confidence (0 … 1) is at least `sure`, at most `most`, and the more the less sure it is.
-    """
-    if not 0 < sure <= 1 or most < 0:
-        raise InputError(f"expected 0 < sure <= 1 and most >= 0, found {sure} and {most}")
-    return 0 if confidence >= sure else min(most, 1 + int(most * (1 - max(0.0, confidence) / sure)))
 
 
 def spawn_budget(wanted: int, state_bytes: int, memory: int | None = None) -> int:

@@ -18,6 +18,7 @@ from aegir_dspy.annotator.types import ColumnTypeAnnotator
 from aegir_dspy.ontology.composition import Composition
 from aegir_dspy.orchestrator.agent import Agent, Job, TaskError, Work
 from aegir_dspy.orchestrator.batching import BatchAgent, one_by_one
+from aegir_dspy.orchestrator.deep_search import DeepSearch
 from aegir_dspy.orchestrator.describe import Describer
 from aegir_dspy.tables import read_tables
 from aegir_dspy.tables.table import Table, TableSet
@@ -39,6 +40,7 @@ TYPES: Mapping[str, Any] = {
 def table_agents(
     annotator: ColumnTypeAnnotator,
     describer: Describer,
+    deep: DeepSearch,
     given: Mapping[str, TableSet],
     reading: Executor,
     thinking: Executor,
@@ -46,15 +48,23 @@ def table_agents(
     """The agents of one run.
 
     Args:
-        annotator: reads columns. describer: says the rest.
+        annotator: reads columns. deep: looks again. describer: says the rest.
         given: tables that are there already, by the name of their source.
         reading: where models read. thinking: where everything else is done.
     """
     columns, describing = _Columns(annotator), _Describing(describer)
+
+    def deepen(job: Job) -> Work:
+        types = job.inputs[job.task.needs[1]]
+        told = tuple(deep.deepen(t, a) for t, a in zip(_tables(job), types, strict=True))
+        unsure = sum(deep.unsure(column) for annotation in types for column in annotation.columns)
+        return Work(told, steps=min(1, unsure), serial_steps=unsure, agents=0)
+
     return [
         BatchAgent("tables", ("read",), one_by_one(_read), thinking),
         BatchAgent("given", ("given",), one_by_one(lambda job: _given(given, job)), thinking),
         BatchAgent("columns", ("annotate",), columns.annotate, reading),
+        BatchAgent("deep search", ("deepen",), one_by_one(deepen), thinking),
         BatchAgent("relations", ("relate",), one_by_one(describing.relate), thinking),
         BatchAgent("elements", ("elements",), one_by_one(_elements), thinking),
         BatchAgent("composer", ("compose",), one_by_one(describing.compose), thinking),

@@ -20,7 +20,7 @@ from aegir_dspy.orchestrator.batching import BatchAgent
 from aegir_dspy.orchestrator.execution import Event, Limits
 from aegir_dspy.orchestrator.plan import plan_files, plan_given
 from aegir_dspy.orchestrator.roster import Roster
-from aegir_dspy.orchestrator.spawning import available_memory, complexity, depth, spawn_budget
+from aegir_dspy.orchestrator.spawning import available_memory, complexity, spawn_budget
 from aegir_dspy.orchestrator.swarm_orchestrator import OrchestratorConfig, Said, SwarmOrchestrator
 from aegir_dspy.orchestrator.table_agents import TYPES
 from aegir_dspy.orchestrator.task import Task
@@ -220,14 +220,6 @@ def test_agents_need_names_of_their_own() -> None:
 def test_a_column_that_says_something_is_worth_an_agent() -> None:
     columns = (Column(0, "a", ("1",)), Column(1, None, ("", " ")), Column(2, None, ("x",)))
     assert complexity([aegir.Table("t", "t", columns)]) == 2
-
-
-def test_the_less_sure_the_longer_the_chain() -> None:
-    lengths = [depth(confidence, 0.5, 4) for confidence in (0.9, 0.5, 0.49, 0.3, 0.1, 0.0)]
-    assert lengths == [0, 0, 1, 2, 4, 4]
-    assert depth(0.1, 0.5, 0) == 0
-    with pytest.raises(InputError, match="sure"):
-        depth(0.1, 0, 1)
 
 
 def test_a_run_within_few_steps_leaves_tables_undone(swarm: aegir.Swarm, folder: Path) -> None:
