@@ -7,6 +7,8 @@ depend on the column before it, and states stay composable.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 
@@ -40,9 +42,12 @@ class NgramMemory(nn.Module):
 
 
 def ngram_buckets(tokens: Tensor, tail: Tensor, buckets: int) -> Tensor:
-    """Bucket of the n-gram ending at each position, n = 2, 3, 4: (B, T, 3); 0 where it crosses a boundary."""
+    """Bucket of the n-gram ending at each position, n = 2, 3, 4: (B, T, 3); 0 where it crosses a boundary.
+
+    Nothing comes from the processor on the way, so that a CUDA graph can record it.
+    """
     stream = torch.cat([tail, tokens], 1)  # (B, 3 + T)
-    boundary = torch.isin(stream, stream.new_tensor(_BOUNDARIES))
+    boundary = reduce(torch.logical_or, (stream == one for one in _BOUNDARIES))
     length = tokens.shape[1]
     mixed = tokens * _MIX[0] + 0x165667B1
     open_window = torch.ones_like(tokens, dtype=torch.bool)
@@ -52,5 +57,5 @@ def ngram_buckets(tokens: Tensor, tail: Tensor, buckets: int) -> Tensor:
         mixed = (mixed ^ (stream[:, start : start + length] + 1) * _MIX[back]) & 0xFFFFFFFF
         mixed = ((mixed ^ (mixed >> 15)) * 0x2C1B3C6D + back) & 0xFFFFFFFF
         open_window = open_window & ~boundary[:, start : start + length]
-        found.append(torch.where(open_window, (mixed ^ (mixed >> 13)) % (buckets - 1) + 1, 0))
+        found.append(((mixed ^ (mixed >> 13)) % (buckets - 1) + 1) * open_window)
     return torch.stack(found, -1)

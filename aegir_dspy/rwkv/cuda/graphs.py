@@ -77,6 +77,6 @@ def record_graph(model: RWKV7, state: StateTensors) -> Recorded:
             model.step(tokens, zero_tensors(model.geometry, state.batch, model.device))
     here.wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may allocate meanwhile
         hidden = model.step(tokens, state)
     return Recorded(tokens, hidden, graph.replay)
