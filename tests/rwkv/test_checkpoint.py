@@ -146,6 +146,42 @@ def test_wrong_shape_and_missing_parameter(tmp_path, make_weights, geometries):
     refusal(path)
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_file_that_is_written_over_does_not_change_a_model(tmp_path, make_weights, geometries, suffix):
+    paths = [tmp_path / f"{seed}{suffix}" for seed in (1, 2)]
+    for seed, path in enumerate(paths):
+        weights = {**make_weights(geometries["tiny"], seed), "head": torch.full((300,), 1.0 + seed)}
+        if suffix == ".pth":
+            torch.save(weights, path)
+        else:
+            save_weights(path, weights, {}, torch.float32)
+    read, other = map(read_weights, paths)
+    engine = Engine.load(paths[0])
+    before = {name: tensor.clone() for name, tensor in engine.model.state_dict().items()}
+    with paths[0].open("r+b") as file:  # in place, as a copy over it does
+        file.write(paths[1].read_bytes())
+    assert read_weights(paths[0]).sha256 == other.sha256
+    for name, tensor in engine.model.state_dict().items():
+        assert torch.equal(tensor, before[name]) and torch.equal(read.model[name], before[name]), name
+        assert not torch.equal(tensor, other.model[name])
+    assert read.extra["head"].tolist() == [1.0] * 300
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(checkpoint, tmp_path, monkeypatch):
+    path = tmp_path / checkpoint("tiny").name
+    path.write_bytes(checkpoint("tiny").read_bytes())
+
+    def changed(where: Path) -> str:
+        with where.open("ab") as file:
+            file.write(b"x")
+        return ""
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aegir_dspy.rwkv.checkpoint.file_sha256", changed)
+        with pytest.raises(CheckpointError, match=f"{path.name} changed while it was read"):
+            read_weights(path)
+
+
 def test_tokenizer_is_guessed_or_asked_for(checkpoint):
     assert Engine.load(checkpoint("tiny")).tokenizer.name == "bytes"
     with pytest.raises(InputError, match="found 300"):
