@@ -24,7 +24,11 @@ from aegir_dspy.orchestrator.plan import TablePlan
 __all__ = ["Finished", "drive"]
 
 _CONFIG: RunnableConfig = {"configurable": {"thread_id": "run"}}
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# What a disk or another process can be blamed for; all else SQLite finds wrong with a file is damage.
+_OUTSIDE = (
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY),
+    *(sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM),
+)
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,13 @@ async def drive(
     try:
         return await _drive(application, folder, data, on_progress)
     except DamagedRunError as error:
-        on_damage(f"{' '.join(str(error).split())}; it is now {folder.set_aside()}, and the run begins anew")
+        told = " ".join(str(error).split())
+        on_damage(f"{told}: the checkpoint is now {folder.set_aside()}, the run begins anew")
         return await _drive(application, folder, data, on_progress)
+
+
+class _NotPlannedError(Exception):
+    """Why there is no plan."""
 
 
 async def _drive(
@@ -78,9 +87,15 @@ async def _drive(
                     async for event in events:
                         on_progress(event)
                     state = await _state(graph)
+        if failures := state.values.get("failures"):
+            raise _NotPlannedError(failures[0]["message"])
+        return _finished(application, folder, state)
     except sqlite3.Error as error:
         raise _told(error, folder) from error
-    return _finished(application, folder, state)
+    except _NotPlannedError as error:
+        raise InputError(str(error)) from None
+    except InputError as error:  # of an artifact: what planning finds wrong is not raised
+        raise DamagedRunError(str(error)) from error
 
 
 async def _state(graph: Graph) -> StateSnapshot:
@@ -99,14 +114,7 @@ def _ended(state: StateSnapshot) -> bool:
 
 def _finished(application: Application, folder: RunFolder, state: StateSnapshot) -> Finished:
     if not _ended(state):
-        failures = state.values.get("failures") or ()
-        raise (
-            InputError(failures[0]["message"])
-            if failures
-            else DamagedRunError(
-                f"expected a checkpoint of a run that has ended in {folder.checkpoint}, found {state.next}"
-            )
-        )
+        raise DamagedRunError(f"expected a run that has ended, found it before {', '.join(state.next)}")
     artifacts = FolderArtifacts(folder.artifacts, {**application.types, **RECORDS})
     plan = artifacts.get("plan", state.values["plan"]).plan
     return Finished(plan, artifacts.get("run", state.values["run"]).run(plan.graph), artifacts)
@@ -114,7 +122,7 @@ def _finished(application: Application, folder: RunFolder, state: StateSnapshot)
 
 def _told(error: sqlite3.Error, folder: RunFolder) -> RunError:
     code = getattr(error, "sqlite_errorcode", None)
-    if code is not None and code & 0xFF in _DAMAGED:
+    if code is None or code & 0xFF not in _OUTSIDE:
         return DamagedRunError(f"expected a whole checkpoint in {folder.checkpoint}, found: {error}")
     return RunError(
         f"expected to write {folder.checkpoint}, found: {error}; free some space, then --resume {folder.path}"

@@ -10,7 +10,7 @@ from typing import Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from aegir_dspy.adapters.langgraph_app.serde import SealedSerializer
-from aegir_dspy.errors import DamagedRunError, InputError, PrerequisiteError
+from aegir_dspy.errors import InputError, PrerequisiteError
 
 __all__ = ["open_saver"]
 
@@ -41,22 +41,14 @@ async def open_saver(where: str | Path) -> AsyncIterator[BaseCheckpointSaver[Any
 @asynccontextmanager
 async def _sqlite(path: Path) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     try:
-        import aiosqlite
-
-        from aegir_dspy.adapters.langgraph_app.grouped import GroupedSqliteSaver
+        from aegir_dspy.adapters.langgraph_app.sqlite_saver import InlineSqliteSaver
     except ImportError as error:
         raise PrerequisiteError(_missing("langgraph-checkpoint-sqlite", "file", error)) from error
-    async with aiosqlite.connect(path) as connection:
-        saver = GroupedSqliteSaver(connection, serde=SealedSerializer())
-        # In WAL mode a killed process loses nothing with NORMAL, and writes wait for the disk only where the
-        # log is moved into the database: every 64 MiB.
-        await connection.execute("PRAGMA synchronous=NORMAL")
-        await connection.execute("PRAGMA wal_autocheckpoint=16384")
-        await saver.setup()
-        found = [row[0] for row in await connection.execute_fetchall("PRAGMA quick_check(1)")]
-        if found != ["ok"]:
-            raise DamagedRunError(f"expected a whole checkpoint in {path}, found: {found[0]}")
+    saver = InlineSqliteSaver(path)
+    try:
         yield saver
+    finally:
+        saver.conn.close()
 
 
 @asynccontextmanager

@@ -132,7 +132,7 @@ class Toy:
 def main(folder: Path, tasks: str, seconds: float) -> None:
     folder.mkdir(exist_ok=True)
     toy = Toy(Log(folder / "ran.log"), seconds)
-    run = asyncio.run(drive(toy, RunFolder(folder), [tasks], on_damage=lambda line: print(line)))
+    run = asyncio.run(drive(toy, RunFolder(folder), [tasks], on_damage=print))
     document = toy.document(run.plan, run.run, run.artifacts, {})
     (folder / "result.json").write_text(json.dumps(document, indent=1))
 
