@@ -47,6 +47,14 @@ class Consultation:
         labels = {**self.labels, name: opinion.labels}
         return Consultation(labels, self.themes, asked, self.read + opinion.read)
 
+    def changed(self, before: Consultation) -> Tensor:
+        """(C,) bool: columns about which something else is said than `before`, or somebody else was asked."""
+        changed = self.asked ^ before.asked
+        for now, then in ((self.labels, before.labels), (self.themes, before.themes)):
+            for name in now.keys() & then.keys():
+                changed = changed | (now[name] != then[name]).any(1)
+        return changed
+
     def part(self, span: slice) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Labels and themes of the columns of one table."""
         return {n: x[span] for n, x in self.labels.items()}, {n: x[span] for n, x in self.themes.items()}

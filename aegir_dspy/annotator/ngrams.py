@@ -19,7 +19,8 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,8 +76,12 @@ class ColumnBags:
         return not (len(self.grams.buckets) or len(self.titles.buckets))
 
 
+@lru_cache(maxsize=2048)
 def bags_of(column: Column, caption: str | None = None) -> ColumnBags:
-    """The bags of a column, of its distinct values and of what is written over it."""
+    """The bags of a column, of its distinct values and of what is written over it.
+
+    Those of the last columns are kept: what says the types asks first, what says the relations asks again.
+    """
     values = sample_values(column.values, _VALUES)
     shapes = _counted(shapes_of(values), SHAPE_BUCKETS)
     return ColumnBags(_grams(values), shapes, _counted(titles_of(column.name, caption), TITLE_BUCKETS))
@@ -86,10 +91,8 @@ def merge(bags: Sequence[Bag]) -> Bag:
     """The sum of bags of n-grams, in the coarser buckets of a context."""
     if not bags:
         return Bag(np.zeros(0, np.int64), np.zeros(0))
-    coarse = np.concatenate([bag.buckets % CONTEXT_BUCKETS for bag in bags])
-    buckets, where = np.unique(coarse, return_inverse=True)
-    counts = np.bincount(where, np.concatenate([bag.counts for bag in bags]), len(buckets))
-    return Bag(buckets, counts.astype(np.float64))
+    coarse = np.concatenate([bag.buckets for bag in bags]) % CONTEXT_BUCKETS
+    return _bag(np.bincount(coarse, np.concatenate([bag.counts for bag in bags])))
 
 
 def shapes_of(values: Sequence[str]) -> Iterator[str]:
@@ -150,15 +153,19 @@ def _grams(values: Sequence[str]) -> Bag:
         mixed = (mixed[: len(codes) - n + 1] ^ (codes[n - 1 :] + np.uint64(257 * n))) * _MIX
         mixed ^= mixed >> np.uint64(29)
         found.append(mixed >> np.uint64(50))  # the upper 14 bits
-    hashed = np.concatenate(found) if found else codes
-    buckets, counts = np.unique(hashed.astype(np.int64), return_counts=True)
-    return Bag(buckets, counts.astype(np.float64))
+    return _bag(np.bincount(np.concatenate(found).astype(np.int64) if found else np.zeros(0, np.int64)))
+
+
+def _bag(counts: NDArray[Any]) -> Bag:
+    """The bag of the counts (buckets,) of all buckets."""
+    buckets = np.flatnonzero(counts)
+    return Bag(buckets, counts[buckets].astype(np.float64))
 
 
 def features(bag: Bag, idf: NDArray[np.float64]) -> NDArray[np.float64]:
     """The weight of each bucket of a bag: (1 + log count) · idf, together of length 1."""
     weights = (1 + np.log(np.maximum(bag.counts, 1))) * idf[bag.buckets]
-    return np.asarray(weights / max(1e-12, float(np.linalg.norm(weights))))
+    return np.asarray(weights / max(1e-12, math.sqrt(weights @ weights)))
 
 
 @dataclass(frozen=True)

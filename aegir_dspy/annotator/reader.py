@@ -82,7 +82,9 @@ class ColumnReader:
         informed = sheet.joined.any(1) & wanted
         used = sheet.joined[informed].any(0)  # (P,)
         recall = Recall(self.specialist, pieces, used)
-        opinion = self._opinion(wanted, lambda rows, states: recall.alone(rows, states=states))
+        # Of columns that are read again anyway, no opinion on what they say alone is needed.
+        first = wanted & ~informed if still_open is None else wanted
+        opinion = self._opinion(first, lambda rows, states: recall.alone(rows, states=states))
         if still_open is not None:
             informed &= still_open(opinion)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import torch
@@ -41,22 +43,24 @@ class Sheet:
     members: tuple[NDArray[np.bool_], ...]
     joined: Tensor
     readable: Tensor
+    _pieces: dict[SerializeConfig, list[bytes]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, tables: Sequence[Table], context: ContextConfig, serialize: SerializeConfig) -> Sheet:
         """Choose the context of every column; no context at all when `context.columns` is 0."""
+        columns = [[serialize_column(column, serialize) for column in table.columns] for table in tables]
         said, members = [], []
-        for table in tables:
-            pieces = [serialize_column(column, serialize) for column in table.columns]
+        for pieces in columns:
             own = np.array([_says_something(piece) for piece in pieces], dtype=np.bool_)
-            chosen = context_members(pieces, context) & own & bool(context.columns)
             said.append(own)
-            members.append(chosen)
+            members.append(context_members(pieces, context) & own & bool(context.columns))
         readable = torch.from_numpy(np.concatenate(said)) if said else torch.zeros(0, dtype=torch.bool)
         captions = [bool(context.columns) and table.comment is not None for table in tables]
-        return cls(tuple(tables), tuple(members), _joined(members, captions), readable)
+        sheet = cls(tuple(tables), tuple(members), _joined(members, captions), readable)
+        sheet._pieces[serialize] = [*chain(*columns), *sheet._captions(serialize)]
+        return sheet
 
-    @property
+    @cached_property
     def spans(self) -> list[slice]:
         """The columns of each table."""
         ends = np.cumsum([len(table.columns) for table in self.tables]).tolist()
@@ -64,12 +68,17 @@ class Sheet:
 
     def pieces(self, serialize: SerializeConfig) -> list[bytes]:
         """(P) what a specialist reads."""
-        columns = [serialize_column(c, serialize) for table in self.tables for c in table.columns]
-        if self.joined.shape[1] == len(columns):
-            return columns
+        if serialize not in self._pieces:
+            columns = [serialize_column(c, serialize) for table in self.tables for c in table.columns]
+            self._pieces[serialize] = columns + self._captions(serialize)
+        return self._pieces[serialize]
+
+    def _captions(self, serialize: SerializeConfig) -> list[bytes]:
+        if self.joined.shape[0] == self.joined.shape[1]:
+            return []
         shown = replace(serialize, value_bytes=serialize.column_bytes)
         texts = (table.comment for table in self.tables if table.comment is not None)
-        return columns + [serialize_values(CAPTION, [text], shown) for text in texts]
+        return [serialize_values(CAPTION, [text], shown) for text in texts]
 
     def by_column(self, tokens: Tensor) -> Tensor:
         """(C,) what the pieces (P,) cost; a caption, read once a table, counts with its first column."""

@@ -150,8 +150,7 @@ class ColumnTypeAnnotator:
     def scores(self, tables: Sequence[Table]) -> TypeScores:
         """Score every column of some tables."""
         sheet = self.sheet(tables)
-        found = self.consult(sheet)
-        logits = self.decide(sheet, found)
+        found, logits = self._consulted(sheet)
         return TypeScores(logits, sheet.readable, sheet.members, found.read, found.asked)
 
     def sheet(self, tables: Sequence[Table]) -> Sheet:
@@ -161,34 +160,48 @@ class ColumnTypeAnnotator:
 
     def consult(self, sheet: Sheet) -> Consultation:
         """Ask the primary and the n-grams about every column, the members about those that stay open."""
+        return self._consulted(sheet)[0]
+
+    def _consulted(self, sheet: Sheet) -> tuple[Consultation, Tensor]:
+        """What was said, and what it comes to, see `decide`."""
         everything = torch.ones(len(sheet.readable), dtype=torch.bool)
         none = torch.zeros_like(everything)
         labels, themes = self._ngram_opinion(sheet)
+        decided: tuple[Consultation, Tensor] | None = None
 
         def still_open(alone: Opinion) -> Tensor:
-            return self._open(sheet, Consultation.of(alone, labels, themes, none), self.config.sure)
+            nonlocal decided
+            found = Consultation.of(alone, labels, themes, none)
+            decided = found, self.decide(sheet, found)
+            return _below(self.config.sure, decided[1], sheet)
 
-        found = Consultation.of(
-            self.primary.opine(sheet, everything, still_open if self.known else None), labels, themes, none
-        )
+        opinion = self.primary.opine(sheet, everything, still_open if self.known else None)
+        found = Consultation.of(opinion, labels, themes, none)
+        logits = self.decide(sheet, found, decided)
         if not self.members:
-            return found
-        asked = self._open(sheet, found, self.config.ask_below)
+            return found, logits
+        asked = _below(self.config.ask_below, logits, sheet)
+        decided = found, logits
         for name, member in self.members.items():
             found = found.joined(name, member.opine(sheet, asked), asked)
-        return found
+        return found, self.decide(sheet, found, decided)
 
-    def decide(self, sheet: Sheet, found: Consultation) -> Tensor:
-        """(C, L) calibrated log-probabilities."""
+    def decide(
+        self, sheet: Sheet, found: Consultation, before: tuple[Consultation, Tensor] | None = None
+    ) -> Tensor:
+        """(C, L) calibrated log-probabilities.
+
+        Args:
+            before: an earlier decision; tables about whose columns nothing else is said now keep theirs.
+        """
+        changed = found.changed(before[0]) if before else torch.ones(len(sheet.readable), dtype=torch.bool)
         decided = [
             decide(*found.part(span), self.decisions, self.agreement, found.asked[span])
+            if before is None or bool(changed[span].any())
+            else before[1][span]
             for span in sheet.spans
         ]
         return torch.cat(decided) if decided else torch.zeros(0, len(self.vocabulary), dtype=torch.float64)
-
-    def _open(self, sheet: Sheet, found: Consultation, enough: float) -> Tensor:
-        """(C,) bool: readable columns that are not decided with that much confidence yet."""
-        return (self.decide(sheet, found).exp().amax(1) < enough) & sheet.readable
 
     def _ngram_opinion(self, sheet: Sheet) -> tuple[Tensor | None, Tensor | None]:
         """Margins of the labels (C, L) and of the themes (C, T), where the n-grams know all labels."""
@@ -257,6 +270,11 @@ def _decided_as(bundle: Bundle, vocabulary: Vocabulary) -> str:
         if set(load_vocabulary(name).names).issuperset(vocabulary.names):
             return name
     return vocabulary.name
+
+
+def _below(enough: float, logits: Tensor, sheet: Sheet) -> Tensor:
+    """(C,) bool: readable columns that are not decided with that much confidence."""
+    return (logits.exp().amax(1) < enough) & sheet.readable
 
 
 def _unread(column: Column) -> ColumnAnnotation:

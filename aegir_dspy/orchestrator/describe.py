@@ -140,10 +140,11 @@ class Describer:
 
 def _contradicted(column: Column, property: str) -> bool:
     """Whether the property has a strict form, that of an e-mail address or a telephone, that no cell has."""
-    expected, cells = expectation(property), profile(column.values)
-    if expected.kind not in ("checksum", "format") or not expected.validators or not cells.sample:
+    expected = expectation(property)
+    if expected.kind not in ("checksum", "format") or not expected.validators:
         return False
-    return max(cells.share(name) for name in expected.validators) < _MET
+    cells = profile(column.values)
+    return bool(cells.sample) and max(cells.share(name) for name in expected.validators) < _MET
 
 
 def _reason(column: ColumnAnnotation) -> str:

@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aegir_dspy.tables.table import Column
 from aegir_dspy.verifier.checks_codes import compact
@@ -117,16 +118,20 @@ _ROLES = {
 }
 
 
+@lru_cache(maxsize=1 << 12)
 def role_of(label: str) -> str | None:
     """The role a label plays in a confusable pair, by its name: ``CreditCardNumber`` is a payment card."""
     words = _words(label)
     return next((role for role, pattern in _ROLES.items() if re.search(pattern, words)), None)
 
 
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_NO_LETTERS = re.compile(r"[\W_]+")
+
+
 def _words(name: str | None) -> str:
     """A name in lower-case words: ``creditCardNumber``, ``credit_card-number`` → ``credit card number``."""
-    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", (name or "")[:200])
-    return re.sub(r"[\W_]+", " ", split).strip().lower()
+    return _NO_LETTERS.sub(" ", _CAMEL.sub(" ", (name or "")[:200])).strip().lower()
 
 
 # --- rules ----------------------------------------------------------------------------------------
