@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from aegir_dspy.rwkv import RWKV7, Engine, GenerationConfig, StatePool, StateTensors, zero_tensors
 from aegir_dspy.rwkv.checkpoint import Weights, build_model
@@ -212,6 +214,33 @@ def test_a_processor_has_no_graphs(make_model: Callable[..., RWKV7]) -> None:
         hidden = graphs.stepper(model)(torch.tensor([1, 2]), pool)
         expected = model.step(torch.tensor([1, 2]), zero_tensors(model.geometry, 2))
     assert torch.equal(hidden, expected)
+
+
+class OnDevice(TorchFunctionMode):
+    """Raises when something comes from the processor, or goes there, which a graph cannot record."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in (torch.tensor, torch.as_tensor, Tensor.new_tensor, Tensor.item), f"found {func}"
+        result = func(*args, **(kwargs or {}))
+        tensors = [x for x in tree_leaves((args, kwargs, result)) if isinstance(x, Tensor)]
+        assert all(x.device.type == "meta" for x in tensors), f"found {func} of {tensors}"
+        return result
+
+
+@pytest.mark.parametrize("name", ["tiny", "ngram"])
+@torch.no_grad()
+def test_a_step_takes_nothing_from_the_processor(
+    name: str, make_model: Callable[..., RWKV7], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(name).to("meta")
+    monkeypatch.setattr(model, "_compute_dtype", lambda: torch.float32)  # this device has no autocast
+    state, tokens = zero_tensors(model.geometry, 3, "meta"), torch.zeros(3, dtype=torch.int64, device="meta")
+    with OnDevice():
+        hidden = model.step(tokens, state)
+        for wrong in (lambda: hidden + torch.ones(()), lambda: tokens.new_tensor((1, 2))):
+            with pytest.raises(AssertionError, match="found"):
+                wrong()
+    assert hidden.shape == (3, model.geometry.width)
 
 
 def test_nothing_is_imported_that_is_not_needed() -> None:
