@@ -30,9 +30,10 @@ from aegir_dspy.ontology.vocabulary import Vocabulary
 from aegir_dspy.orchestrator.artifacts import MemoryArtifacts
 from aegir_dspy.orchestrator.describe import Describer
 from aegir_dspy.orchestrator.execution import Event
+from aegir_dspy.orchestrator.failure import masked_record
 from aegir_dspy.orchestrator.outcome import Usage
 from aegir_dspy.orchestrator.swarm_orchestrator import Said, SwarmOrchestrator
-from aegir_dspy.settings import FOREIGN, ShardSettings, SwarmConfig, TableSettings
+from aegir_dspy.settings import FOREIGN, ShardSettings, SwarmConfig, TableSettings, Working
 from aegir_dspy.shards import Alignments, read_shards, swarm_predictors
 from aegir_dspy.specialist import Primary, Source, Specialist, fuse, record_call
 from aegir_dspy.tables import Table, TableSet, read_tables
@@ -66,6 +67,8 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         fusion: how their states become one, see `aegir_dspy.fuse`.
         alignments: sha256 of a checkpoint → `aegir_dspy.latent.AlignmentProjection`, or any function, that
             makes its states the primary's; for specialists with other weights.
+        working: for tables: ``agents`` beside the local ones (of remote models, say), ``replanner`` and
+            ``prefer``, see `aegir_dspy.orchestrator.swarm_orchestrator.SwarmOrchestrator`.
         config: see `SwarmConfig`; keyword arguments replace single fields of it.
 
     Raises:
@@ -83,6 +86,7 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         fusion: FusionMode | RWKVStateFusion = "sqrt",
         alignments: Alignments | None = None,
         config: SwarmConfig | None = None,
+        working: Working | None = None,
         **fields: Any,
     ) -> None:
         super().__init__()
@@ -90,7 +94,7 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         given = replace(config or SwarmConfig(), **fields)
         self.settings: TableSettings | ShardSettings
         if self._signature is None:
-            self.settings = TableSettings(given)
+            self.settings = TableSettings(given, **(working or {}))
             self.specialists, self.primary = _table_predictors(self._annotator)
             return
         self._config = given
@@ -154,7 +158,7 @@ class Swarm(dspy.Module):  # type: ignore[misc]
             composition=said.composition,
             score=said.score,
             failures=[
-                *failures,
+                *map(masked_record, failures),
                 *_abstentions(said.annotations, self._annotator.threshold),
                 *said.failures,
             ],
@@ -202,8 +206,10 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         vocabulary = f"{self.vocabulary.name}@{self.vocabulary.sha256[:12]}"
         bundle, asked = self._annotator.bundle, self._annotator.members
         members = {m.name: m.sha256 for m in bundle.config.members if m.name in asked}
-        checkpoints = {"columns": bundle.sha256, **members}
-        settings = (self.config.context, self._annotator.threshold, self._describer.relations.sha256)
+        router = {} if self._annotator.router is None else {"router": self._annotator.router.sha256}
+        checkpoints = {"columns": bundle.sha256, **members, **router}
+        deep = self.orchestrator.deep.config if self.config.deep else None
+        settings = (self.config.context, self._annotator.threshold, self._describer.relations.sha256, deep)
         said = (__version__, vocabulary, checkpoints, settings, self.verifier.identity)
         run = hashlib.sha256(repr(said).encode())
         for table in tables:

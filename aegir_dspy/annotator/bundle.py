@@ -21,6 +21,7 @@ from aegir_dspy.annotator.decision import Agreement, Decisions
 from aegir_dspy.annotator.head import ColumnHead
 from aegir_dspy.annotator.label_text import LabelEncoder
 from aegir_dspy.annotator.ngrams import NgramSpecialist
+from aegir_dspy.annotator.router import Router, load_router
 from aegir_dspy.errors import CheckpointError, InputError
 from aegir_dspy.rwkv.checkpoint import SHARED, Weights, build_model, read_weights, save_weights
 from aegir_dspy.rwkv.model import RWKV7
@@ -40,6 +41,7 @@ __all__ = [
 
 _MEMORY = "ngram.weight"  # half of all bytes otherwise
 DEFAULT_FILE = "columns.safetensors"
+ROUTER_SUFFIX = ".router.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ class Bundle:
         ngrams: the n-gram specialist, if there is one.
         agreement: what goes together in a table, if that was counted.
         label_text: what reads labels as text, if it was trained.
+        router: who is asked about a column, if that was trained: ``….router.safetensors`` beside the file.
     """
 
     model: RWKV7
@@ -131,6 +134,7 @@ class Bundle:
     agreement: Agreement | None = None
     path: Path | None = None
     label_text: LabelEncoder | None = None
+    router: Router | None = None
 
     @property
     def identity(self) -> Identity:
@@ -207,7 +211,8 @@ def load_bundle(
     head = head.to(place).requires_grad_(False).eval()
     if label_text is not None:
         label_text = label_text.to(place).requires_grad_(False).eval()
-    return Bundle(model, head, config, weights.sha256, ngrams, agreement, Path(path), label_text)
+    router = load_router(Path(path).with_suffix(ROUTER_SUFFIX), weights.sha256)
+    return Bundle(model, head, config, weights.sha256, ngrams, agreement, Path(path), label_text, router)
 
 
 def load_member(bundle: Bundle, member: MemberConfig) -> Bundle:

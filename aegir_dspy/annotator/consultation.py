@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -21,14 +21,16 @@ class Consultation:
     Attributes:
         labels: by member, (C, L) log-probabilities (the n-grams: margins); zero where it was not asked.
         themes: by member, (C, T).
-        asked: (C,) bool: columns about which the members beside primary and n-grams were asked.
+        asked: (C,) bool: columns about which any member beside primary and n-grams was asked.
         read: (C,) bytes read for each column; a caption counts with the first column of its table.
+        hidden: (C, F) what the primary made of each column alone.
     """
 
     labels: Mapping[str, Tensor]
     themes: Mapping[str, Tensor]
     asked: Tensor
     read: Tensor
+    hidden: Tensor
 
     @classmethod
     def of(
@@ -40,12 +42,12 @@ class Consultation:
             labels[NGRAMS] = ngram_labels
             if ngram_themes.shape == primary.themes.shape:
                 themes[NGRAMS] = ngram_themes
-        return cls(labels, themes, asked, primary.read)
+        return cls(labels, themes, asked, primary.read, primary.hidden)
 
     def joined(self, name: str, opinion: Opinion, asked: Tensor) -> Consultation:
         """With another member's opinion on the columns it was asked about."""
         labels = {**self.labels, name: opinion.labels}
-        return Consultation(labels, self.themes, asked, self.read + opinion.read)
+        return replace(self, labels=labels, asked=self.asked | asked, read=self.read + opinion.read)
 
     def changed(self, before: Consultation) -> Tensor:
         """(C,) bool: columns about which something else is said than `before`, or somebody else was asked."""

@@ -24,11 +24,13 @@ class Opinion(NamedTuple):
 
     labels: (C, L) types of the vocabulary. themes: (C, T) what the rows of the column's table are.
     read: (C,) bytes read for each column, 0 where it was not asked; captions as in `Sheet.by_column`.
+    hidden: (C, F) float32, what the reader made of each column when it read it alone; zeros where not asked.
     """
 
     labels: Tensor
     themes: Tensor
     read: Tensor
+    hidden: Tensor
 
 
 class Score(Protocol):
@@ -96,20 +98,23 @@ class ColumnReader:
             torch.where(keep, second.labels, opinion.labels),
             torch.where(keep, second.themes, opinion.themes),
             sheet.by_column(recall.tokens),
+            opinion.hidden,
         )
 
     def _opinion(self, wanted: Tensor, read: Callable[[Tensor, bool], Reading]) -> Opinion:
         """The opinions on the wanted columns (C,) bool, which `read` reads, with their states if need be."""
         labels = torch.zeros(len(wanted), self._score.width, dtype=torch.float64)
         themes = torch.zeros(len(wanted), len(self.themes), dtype=torch.float64)
+        hidden = torch.zeros(len(wanted), 2 * self.bundle.model.geometry.width)
         rows = wanted.nonzero().flatten()
         for first in range(0, len(rows), self.columns_at_once):
             some = rows[first : first + self.columns_at_once]
             reading = read(some, self._score.wants_states)
+            hidden[some] = reading.features.cpu()
             labels[some] = self._score(reading).log_softmax(1)
             if self.themes:
                 themes[some] = self._theme(reading).log_softmax(1)
-        return Opinion(labels, themes, torch.zeros(len(wanted), dtype=torch.int64))
+        return Opinion(labels, themes, torch.zeros(len(wanted), dtype=torch.int64), hidden)
 
 
 class _Head:

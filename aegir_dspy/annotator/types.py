@@ -23,6 +23,7 @@ from aegir_dspy.annotator.consultation import Consultation
 from aegir_dspy.annotator.decision import DecisionConfig, Decisions, decide
 from aegir_dspy.annotator.ngrams import bags_of, merge
 from aegir_dspy.annotator.reader import ColumnReader, Opinion
+from aegir_dspy.annotator.router import CONTEXT
 from aegir_dspy.annotator.sheet import Sheet
 from aegir_dspy.annotator.text_scores import label_score
 from aegir_dspy.latent.lens import LensCache
@@ -44,14 +45,17 @@ class AnnotatorConfig:
         abstain_below: confidence under which no type is given; None takes the bundle's own.
         candidates: how many types are listed for a column.
         columns_at_once: columns whose states are held at once; bounds memory.
-        sure: a column that has at least this confidence when read alone is not read again in its context.
-        ask_below: the members of the swarm are asked about columns with less confidence than this.
+        routed: whether the bundle's router, if it has one, says who is asked about a column.
+        sure: without a router, a column that has at least this confidence when read alone is not read again
+            in its context.
+        ask_below: without a router, the members of the swarm are asked about columns with less confidence.
     """
 
     context: ContextConfig = ContextConfig()
     abstain_below: float | None = None
     candidates: int = 5
     columns_at_once: int = 512
+    routed: bool = True
     sure: float = 0.9
     ask_below: float = 0.5
 
@@ -111,6 +115,7 @@ class ColumnTypeAnnotator:
             for m in wanted
             if self.known
         }
+        self.router = bundle.router if self.known and self.config.routed else None
         self.ngrams = None
         if bundle.ngrams is not None and "ngrams" in decisions.first.opinions:
             rows = bundle.ngrams.rows(meant, names)
@@ -166,24 +171,24 @@ class ColumnTypeAnnotator:
         """What was said, and what it comes to, see `decide`."""
         everything = torch.ones(len(sheet.readable), dtype=torch.bool)
         none = torch.zeros_like(everything)
-        labels, themes = self._ngram_opinion(sheet)
+        labels, themes = self.ngram_opinion(sheet)
         decided: tuple[Consultation, Tensor] | None = None
+        asked: dict[str, Tensor] = {}
 
-        def still_open(alone: Opinion) -> Tensor:
+        def again(alone: Opinion) -> Tensor:
             nonlocal decided
-            found = Consultation.of(alone, labels, themes, none)
-            decided = found, self.decide(sheet, found)
-            return _below(self.config.sure, decided[1], sheet)
+            first = Consultation.of(alone, labels, themes, none)
+            decided = first, self.decide(sheet, first)
+            asked.update(self._asked(sheet, *decided, [CONTEXT, *(self.members if self.router else ())]))
+            return asked[CONTEXT]
 
-        opinion = self.primary.opine(sheet, everything, still_open if self.known else None)
-        found = Consultation.of(opinion, labels, themes, none)
-        logits = self.decide(sheet, found, decided)
-        if not self.members:
-            return found, logits
-        asked = _below(self.config.ask_below, logits, sheet)
-        decided = found, logits
+        primary = self.primary.opine(sheet, everything, again if self.known else None)
+        found = Consultation.of(primary, labels, themes, none)
+        decided = found, self.decide(sheet, found, decided)
+        if self.router is None:
+            asked |= self._asked(sheet, *decided, list(self.members))
         for name, member in self.members.items():
-            found = found.joined(name, member.opine(sheet, asked), asked)
+            found = found.joined(name, member.opine(sheet, asked[name]), asked[name])
         return found, self.decide(sheet, found, decided)
 
     def decide(
@@ -203,7 +208,19 @@ class ColumnTypeAnnotator:
         ]
         return torch.cat(decided) if decided else torch.zeros(0, len(self.vocabulary), dtype=torch.float64)
 
-    def _ngram_opinion(self, sheet: Sheet) -> tuple[Tensor | None, Tensor | None]:
+    def _asked(
+        self, sheet: Sheet, found: Consultation, decided: Tensor, readers: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """By reader, (C,) bool: readable columns it is asked about, by what was said and decided so far."""
+        confidence = decided.exp().amax(1)
+        if self.router is not None:
+            wanted = {name: self.router.asked(name, found.hidden, confidence) for name in readers}
+        else:
+            enough = {CONTEXT: self.config.sure}
+            wanted = {name: confidence < enough.get(name, self.config.ask_below) for name in readers}
+        return {name: columns & sheet.readable for name, columns in wanted.items()}
+
+    def ngram_opinion(self, sheet: Sheet) -> tuple[Tensor | None, Tensor | None]:
         """Margins of the labels (C, L) and of the themes (C, T), where the n-grams know all labels."""
         ngrams = self.ngrams
         if ngrams is None:
@@ -270,11 +287,6 @@ def _decided_as(bundle: Bundle, vocabulary: Vocabulary) -> str:
         if set(load_vocabulary(name).names).issuperset(vocabulary.names):
             return name
     return vocabulary.name
-
-
-def _below(enough: float, logits: Tensor, sheet: Sheet) -> Tensor:
-    """(C,) bool: readable columns that are not decided with that much confidence."""
-    return (logits.exp().amax(1) < enough) & sheet.readable
 
 
 def _unread(column: Column) -> ColumnAnnotation:

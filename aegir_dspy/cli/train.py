@@ -163,6 +163,24 @@ def relations(
     typer.echo(json.dumps(train_relations(data, bundle, out), indent=1))
 
 
+@app.command()
+def router(
+    data: Annotated[Path, typer.Option(help="Folder with tables/*.parquet and labels.csv.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The annotator whose primary routes; by default the one that ships.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; by default beside the annotator.")] = None,
+) -> None:
+    """Train who is asked about a column after its first reading, measure that on dev, write it."""
+    from aegir_dspy.annotator.bundle import default_bundle, load_bundle
+    from aegir_dspy.training.router import train_router
+
+    if out is not None:
+        check_output(out)
+    bundle = default_bundle() if checkpoint is None else load_bundle(checkpoint)
+    typer.echo(json.dumps(train_router(data, bundle, out), indent=1))
+
+
 def _geometry(layers: int, width: int) -> Geometry:
     from aegir_dspy.rwkv.geometry import Geometry
 

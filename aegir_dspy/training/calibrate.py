@@ -37,6 +37,7 @@ __all__ = [
     "crosswise_answers",
     "decided",
     "fit_decisions",
+    "half_of",
     "judge",
     "only",
 ]
@@ -126,7 +127,7 @@ def judge(
     bundle: Bundle, vocabulary: Vocabulary, tables: Sequence[LabelledTable], context: int = 8
 ) -> list[Judged]:
     """Ask every member about every column of the tables, from at most `context` other columns."""
-    config = AnnotatorConfig(ContextConfig(columns=context), sure=2.0, ask_below=2.0)
+    config = AnnotatorConfig(ContextConfig(columns=context), routed=False, sure=2.0, ask_below=2.0)
     annotator = ColumnTypeAnnotator(bundle, vocabulary, config)
     found: list[Judged] = []
     for first in range(0, len(tables), 64):
@@ -136,7 +137,7 @@ def judge(
         for table, span in zip(batch, sheet.spans, strict=True):
             rows = torch.tensor([gold.column_index for gold in table.labels], dtype=torch.int64)
             gold = torch.tensor([vocabulary.names.index(gold.labels[0]) for gold in table.labels])
-            found.append(Judged(*said.part(span), rows, gold, _half(table)))
+            found.append(Judged(*said.part(span), rows, gold, half_of(table)))
     return found
 
 
@@ -242,7 +243,7 @@ def crosswise_answers(
 
 def check_dev(dev: Sequence[LabelledTable]) -> None:
     """Raise InputError where these tables are too few to calibrate on: a training run would end there."""
-    _check_halves([_half(table) for table in dev if table.labels])
+    _check_halves([half_of(table) for table in dev if table.labels])
 
 
 def _check_halves(halves: Sequence[int]) -> None:
@@ -305,5 +306,6 @@ def _as_labelled(example: Example) -> LabelledTable:
     return LabelledTable(Table(content, "generated", tuple(columns)), tuple(labels), "generated", "", None)
 
 
-def _half(table: LabelledTable) -> int:
+def half_of(table: LabelledTable) -> int:
+    """0 or 1, by the table's host."""
     return hashlib.sha256((table.host or table.table.name).encode()).digest()[0] % 2
