@@ -58,9 +58,13 @@ class Ceilings:
 
     def decode(self, geometry: Geometry, weights: str, batch: int) -> float:
         """Tokens a second of B streams together, at most."""
+        work = 2 * weights_read(geometry) + 8 * _matrix_floats(geometry)
+        return min(self.memory(geometry, weights, batch), self.rate(weights) / work)
+
+    def memory(self, geometry: Geometry, weights: str, batch: int) -> float:
+        """The same if products took no time."""
         moved = BYTES[weights] * weights_read(geometry) + 8 * batch * geometry.state_floats
-        work = batch * (2 * weights_read(geometry) + 8 * _matrix_floats(geometry))
-        return batch / max(moved / self.bandwidth, work / self.rate(weights))
+        return batch * self.bandwidth / moved
 
     def prefill(self, geometry: Geometry, weights: str, tokens: int) -> float:
         """Tokens a second of one prompt, at most."""

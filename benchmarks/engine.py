@@ -21,7 +21,7 @@ With ``--llama PROGRAM``, llama.cpp's llama-batched-bench, there are its rows to
 (`_llama.py` says what that needs).
 
 With ``--device cuda`` there is no package; the rows are B = 1 … 512 at the sizes of the published 0.1B and
-1.5B models.
+1.5B models, and `share_memory` is the rate over what the bandwidth alone would allow.
 
     python benchmarks/engine.py [--quick] [--seed N] [--json FILE] [--threads N] [--device cpu|cuda]
 """
@@ -86,7 +86,9 @@ def measure(bench: Bench) -> None:
         bench.row(model="machine", work=f"products, {name}", ceiling=rate / 1e9, unit="GFLOP/s")
     for name, rate in ceilings.readers.items():
         bench.row(model="machine", work=f"memory, {name}", ceiling=rate / 1e9, unit="GB/s")
-    for name, geometry in (CUDA_SIZES if device == "cuda" else SIZES).items():
+    sizes = CUDA_SIZES if device == "cuda" else SIZES
+    for name in list(sizes)[:1] if device == "cuda" and bench.options.quick else sizes:
+        geometry = sizes[name]
         with checkpoint(geometry, bench.options.seed) as path:
             if device == "cuda":
                 on_cuda(bench, name, path, ceilings)
@@ -360,10 +362,11 @@ def train_step(seed: int) -> float:
 
 
 def on_cuda(bench: Bench, name: str, path: Path, ceilings: Ceilings) -> None:
-    """Rows of one model on a GPU, without goals but one: what share of the roofline is reached."""
+    """Rows of one model on a GPU, by type of its weights, without goals."""
     quick, geometry = bench.options.quick, CUDA_SIZES[name]
     for dtype, engine in loaded(path, ("fp16",) if quick else ("fp16", "bf16"), "cuda").items():
         for tokens in PROMPTS:
+            prefill(engine, tokens)  # compiles
             found = in_turn({dtype: partial(prefill, engine, tokens)}, turns=3)
             limit = {dtype: ceilings.prefill(geometry, dtype, tokens)}
             report(bench, found, limit, model=name, work=f"prefill {tokens}", batch=1)
@@ -371,9 +374,8 @@ def on_cuda(bench: Bench, name: str, path: Path, ceilings: Ceilings) -> None:
             streams, starts = Streams(engine, batch), {dtype: list[float]()}
             found = in_turn({dtype: partial(decode, streams, 32 if quick else 128, starts[dtype])}, turns=3)
             limit = {dtype: ceilings.decode(geometry, dtype, batch)}
-            report(bench, found, limit, starts, model=name, work="decode", batch=batch)
-        del engine
-        torch.cuda.empty_cache()
+            best = report(bench, found, limit, starts, model=name, work="decode", batch=batch)
+            bench.rows[-1]["share_memory"] = best["rate"] / ceilings.memory(geometry, dtype, batch)
 
 
 def arguments(parser: ArgumentParser) -> None:
