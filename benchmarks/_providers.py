@@ -196,7 +196,7 @@ def _at_random(seed: int) -> Preference:
 
 
 class _Verified:
-    """An agent whose answers a simulated verifier looks at: it catches most wrong ones and refuses few others.
+    """An agent whose answers a simulated verifier looks at: it catches most wrong ones, refuses few others.
 
     It says the same of the same answer to the same question, whoever gave it.
     """

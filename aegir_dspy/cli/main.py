@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from aegir_dspy._version import __version__
-from aegir_dspy.cli import annotate, doctor, evaluate, serve, train, verify
+from aegir_dspy.cli import annotate, doctor, evaluate, serve, trace, train, verify
 from aegir_dspy.errors import AegirError, InputError
 from aegir_dspy.settings_file import read_settings
 
@@ -38,6 +38,7 @@ app.command("annotate", epilog=annotate.EXAMPLES)(annotate.annotate)
 app.command("verify", epilog=verify.EXAMPLES)(verify.verify)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
+app.command("trace", epilog=trace.EXAMPLES)(trace.trace)
 app.add_typer(train.app, name="train")
 app.command("doctor")(doctor.doctor)
 
