@@ -7,14 +7,15 @@ outside and decides nothing; it cannot pass for facts.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from aegir_dspy.errors import FailureRecord
 from aegir_dspy.orchestrator.agent import TaskError
 from aegir_dspy.orchestrator.diagnosis import Diagnosis, diagnose
-from aegir_dspy.orchestrator.masking import shown
+from aegir_dspy.orchestrator.masking import plain, shown
 from aegir_dspy.orchestrator.task import Task
 
-__all__ = ["FAILURE_CLASSES", "facts", "failure_class", "failure_of"]
+__all__ = ["FAILURE_CLASSES", "facts", "failure_class", "failure_of", "masked_record"]
 
 FAILURE_CLASSES = (
     "context_overflow",
@@ -47,6 +48,11 @@ def failure_of(error: BaseException, task: Task, agent: str) -> FailureRecord:
     message = shown(found.message) or type(error).__name__
     evidence = _evidence(found, text)
     return FailureRecord(task.id, agent, failure_class(error), message, evidence, task.attempt)
+
+
+def masked_record(record: FailureRecord) -> FailureRecord:
+    """A record from elsewhere, for example of a file that could not be read: evidence may quote its lines."""
+    return replace(record, message=plain(record.message), evidence=shown(record.evidence))
 
 
 def facts(record: FailureRecord) -> dict[str, str]:

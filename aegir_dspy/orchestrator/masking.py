@@ -6,16 +6,23 @@ import unicodedata
 
 from aegir_dspy.verifier.masking import masked
 
-__all__ = ["shown"]
+__all__ = ["plain", "shown"]
 
 _LENGTH = 300
 
 
 def shown(text: str, length: int = _LENGTH) -> str:
-    """The text without what moves a terminal or hides in a line, masked, cut to `length` characters.
+    """The text as `plain` has it, cut to `length` characters, without what looks like personal data.
+
+    E-mail addresses, account numbers and long numbers are masked as cells are.
+    """
+    return masked((plain(text[: 4 * length]),), length=length)[0]
+
+
+def plain(text: str) -> str:
+    """The text in one line, without what moves a terminal or hides.
 
     Control characters (ANSI escapes among them), characters of direction and no width, surrogates and private
-    use become spaces; e-mail addresses, account and long numbers are masked as cells are.
+    use become spaces.
     """
-    plain = "".join(" " if unicodedata.category(c)[0] == "C" else c for c in text[: 4 * length])
-    return masked((plain,), length=length)[0]
+    return " ".join("".join(" " if unicodedata.category(c)[0] == "C" else c for c in text).split())

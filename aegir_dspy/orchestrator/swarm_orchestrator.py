@@ -18,6 +18,7 @@ from aegir_dspy.orchestrator.artifacts import Artifacts
 from aegir_dspy.orchestrator.decision import Replanner
 from aegir_dspy.orchestrator.describe import Describer, refusals
 from aegir_dspy.orchestrator.execution import Event, Execution, Limits, Run, Start, at_once
+from aegir_dspy.orchestrator.failure import masked_record
 from aegir_dspy.orchestrator.outcome import Usage
 from aegir_dspy.orchestrator.plan import TablePlan, plan_files, plan_given
 from aegir_dspy.orchestrator.replanner import RuleReplanner
@@ -134,7 +135,7 @@ class SwarmOrchestrator:
             score,
             (
                 *plan.failures,
-                *(failure for source in sources for failure in source.failures),
+                *(masked_record(failure) for source in sources for failure in source.failures),
                 *run.failures,
                 *(refusals(score) if score is not None else ()),
             ),
