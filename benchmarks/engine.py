@@ -50,7 +50,7 @@ from _llama import TYPES as LLAMA_TYPES
 from _llama import timed, write_gguf
 from parity import random_weights
 
-from aegir_dspy.errors import AegirError, PrerequisiteError
+from aegir_dspy.errors import PrerequisiteError
 from aegir_dspy.rwkv import RWKV7, Engine, GenerationConfig, Geometry, State
 from aegir_dspy.rwkv.engine import default_tokenizer
 from aegir_dspy.rwkv.initialize import initialize
@@ -62,7 +62,7 @@ SIZES = {
     "L6·D256": Geometry(6, 256, 64, 256, 1024, 64, 64, 32, 96),
 }
 CUDA_SIZES = {"0.1B": SIZES["L12·D768"], "1.5B": Geometry(24, 2048, 64, 65536, 8192, 96, 96, 64, 256)}
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.bfloat16}
 PROMPTS = (512, 4096)
 BATCHES = (1, 8, 32, 128, 300)
 CUDA_BATCHES = (1, 8, 32, 64, 128, 256, 512)
@@ -162,14 +162,13 @@ def beside(
 
 
 def loaded(path: Path, types: tuple[str, ...], device: str) -> dict[str, Engine]:
-    """An engine for each type of weights that there is."""
+    """An engine for each type of weights; int8 ones are packed by the kernels from bfloat16."""
     found = {}
     for name in types:
-        try:
-            found[name] = Engine.load(path, dtype=TYPES[name], device=device)
-            found[name].max_batch = max(*BATCHES, *CUDA_BATCHES)
-        except (AegirError, RuntimeError) as error:
-            print(f"no weights in {name}: {str(error).splitlines()[0]}", file=sys.stderr)
+        found[name] = Engine.load(path, dtype=TYPES[name], device=device)
+        found[name].max_batch = max(*BATCHES, *CUDA_BATCHES)
+        if name == "int8":
+            found[name].model.packing = torch.int8
     return found
 
 
