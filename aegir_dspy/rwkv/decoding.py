@@ -16,6 +16,7 @@ from aegir_dspy.rwkv.ahead import MasksAhead
 from aegir_dspy.rwkv.constraint import ChoiceConstraint, Constraint, Mask, choice_trie, withhold
 from aegir_dspy.rwkv.cuda.graphs import stepper
 from aegir_dspy.rwkv.sampling import GenerationConfig, pick, stream_generator
+from aegir_dspy.rwkv.scores import Scores
 from aegir_dspy.rwkv.state import State, StatePool, StateTensors
 from aegir_dspy.rwkv.tokenizer import Tokenizer
 
@@ -49,6 +50,10 @@ class Backend(Protocol):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """See `RWKV7.logits`."""
+        ...
+
+    def scores(self, hidden: Tensor, choices: int, room: Tensor | None = None) -> Scores:
+        """See `RWKV7.scores`."""
         ...
 
 
@@ -198,6 +203,7 @@ class Batch:
         self.streams: list[Stream] = []  # streams[i] lives in slot i
         self.pool = StatePool(self.identity.geometry, 0, self.device)
         self.hidden = torch.zeros(0, self.identity.geometry.width, device=self.device)
+        self._room: Tensor | None = None  # for logits
 
     def admit(self, streams: Sequence[Stream]) -> None:
         """Take streams that have read everything and have a hidden vector to go on from."""
@@ -230,13 +236,15 @@ class Batch:
     def _choose(self) -> None:
         """Give every stream its next token, with the model's log-probability for it."""
         masks = self._allowed()  # on the processor, while a GPU still steps
-        log_probs = torch.log_softmax(self.model.logits(self.hidden), -1)
-        log_probs[:, self.vocab :] = -torch.inf
-        self._report_top(log_probs)
+        self._room, tokens, total = self.model.scores(self.hidden, self.vocab, self._room)
+        logits = self._room[:, : self.vocab]
+        self._report_top(logits, total)
+        controls = self._controls()
         if masks is not None:
-            withhold(log_probs, masks)
-        tokens = pick(log_probs, *self._controls())
-        logprobs = log_probs.gather(1, tokens.unsqueeze(1)).squeeze(1).tolist()
+            withhold(logits, masks)
+        if masks is not None or controls is not None:
+            tokens = pick(logits, *(controls or self._coldest()))
+        logprobs = (logits.gather(1, tokens.unsqueeze(1)).squeeze(1) - total).tolist()
         for stream, token, logprob in zip(self.streams, tokens.tolist(), logprobs, strict=True):
             try:
                 stream.accept(token, logprob)
@@ -261,12 +269,11 @@ class Batch:
                     masks[row] = 0xFFFFFFFF
         return masks
 
-    def _controls(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Temperature, top_p and a random number for each stream, (B,) float64 each."""
+    def _controls(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Temperature, top_p and a random number for each stream, (B,) float64 each; None: all greedy."""
         configs = [stream.config for stream in self.streams]
         if not any(config.temperature for config in configs):
-            nothing = torch.zeros(len(configs), dtype=torch.float64, device=self.device)
-            return nothing, nothing, nothing
+            return None
         drawn = [
             torch.rand((), generator=s.generator, dtype=torch.float64).item() if s.config.temperature else 0.0
             for s in self.streams
@@ -275,12 +282,16 @@ class Batch:
         temperature, top_p, random = torch.tensor(values, dtype=torch.float64).to(self.device)
         return temperature, top_p, random
 
-    def _report_top(self, log_probs: Tensor) -> None:
+    def _coldest(self) -> tuple[Tensor, Tensor, Tensor]:
+        nothing = torch.zeros(len(self.streams), dtype=torch.float64, device=self.device)
+        return nothing, nothing, nothing
+
+    def _report_top(self, logits: Tensor, total: Tensor) -> None:
         rows = [row for row, stream in enumerate(self.streams) if stream.config.top_logprobs]
         if not rows:
             return
         most = max(self.streams[row].config.top_logprobs for row in rows)
-        values, tokens = log_probs[rows].topk(min(most, self.vocab))
+        values, tokens = (logits[rows] - total[rows].unsqueeze(1)).topk(min(most, self.vocab))
         for row, found, scores in zip(rows, tokens.tolist(), values.tolist(), strict=True):
             stream = self.streams[row]
             count = stream.config.top_logprobs

@@ -15,6 +15,8 @@ from torch import Tensor
 from aegir_dspy.errors import InputError, StateError
 from aegir_dspy.rwkv.checkpoint import Weights, build_model, read_weights
 from aegir_dspy.rwkv.decoding import Backend, Generation, Stream, constraint_of
+from aegir_dspy.rwkv.kernels.library import library, multiplies_bfloat16
+from aegir_dspy.rwkv.model import RWKV7
 from aegir_dspy.rwkv.sampling import GenerationConfig
 from aegir_dspy.rwkv.scheduler import Scheduler
 from aegir_dspy.rwkv.scoring import ContinuationScorer
@@ -24,6 +26,7 @@ from aegir_dspy.rwkv.tokenizer import Tokenizer, tokenizer_named
 __all__ = ["Engine", "Text", "default_tokenizer"]
 
 Text = bytes | str | Sequence[int]
+_LARGE = 1 << 22  # weights that no cache of a core holds
 _CHUNK_TOKENS = 512  # of one stream that are read at once
 _BATCH_TOKENS = 16_384  # of all streams together that are read at once: bounds the memory
 
@@ -62,17 +65,20 @@ class Engine:
         Args:
             path: ``.safetensors`` or ``.pth``.
             device: where the weights and the pool live.
-            dtype: type of the weight matrices, float32 by default; states stay float32.
+            dtype: type of the weight matrices; states stay float32. By default bfloat16 for a model of
+                millions of weights on a processor that multiplies in it, float32 otherwise. int8 halves what
+                a step of few streams has to fetch: a scale for every output, inputs in 16 bits; on a
+                processor, by the compiled kernels. It puts logits off two to three times as far as bfloat16.
             tokenizer: ``"bytes"`` or ``"world"``; by default what fits the vocabulary.
             backend: ``"torch"``, or ``"rwkv"`` for the `rwkv` package, one stream at a time.
 
         Raises:
             CheckpointError: not a checkpoint this backend can run.
-            InputError: the tokenizer cannot be guessed, or the backend is unknown.
+            InputError: the tokenizer cannot be guessed, the backend is unknown, or it has no such type.
         """
         weights = read_weights(path)
         name = tokenizer or default_tokenizer(weights.geometry.vocab)
-        model = _backend(backend, weights, device, dtype or torch.float32)
+        model = _backend(backend, weights, device, dtype or _best_type(weights, device))
         return cls(model, tokenizer_named(name), Identity(weights.sha256, name, weights.geometry))
 
     def encode(self, text: Text) -> list[int]:
@@ -299,6 +305,8 @@ def default_tokenizer(vocab: int) -> str:
 
 
 def _backend(name: str, weights: Weights, device: torch.device | str, dtype: torch.dtype) -> Backend:
+    if name == "torch" and dtype == torch.int8:
+        return _in_int8(weights, device)
     if name == "torch":
         return build_model(weights, device=device, dtype=dtype)
     if name == "rwkv":
@@ -306,6 +314,22 @@ def _backend(name: str, weights: Weights, device: torch.device | str, dtype: tor
 
         return PackageModel(weights, device=device, dtype=dtype)
     raise InputError(f"expected backend 'torch' or 'rwkv', found {name!r}")
+
+
+def _best_type(weights: Weights, device: torch.device | str) -> torch.dtype:
+    large = sum(tensor.numel() for tensor in weights.model.values()) >= _LARGE
+    fast = torch.device(device).type == "cpu" and multiplies_bfloat16()
+    return torch.bfloat16 if large and fast else torch.float32
+
+
+def _in_int8(weights: Weights, device: torch.device | str) -> RWKV7:
+    if torch.device(device).type != "cpu" or library() is None:
+        raise InputError(
+            f"expected the compiled kernels of a processor for int8, found {device} without: use bfloat16"
+        )
+    model = build_model(weights, dtype=torch.bfloat16)
+    model.packing = torch.int8
+    return model
 
 
 def _groups(streams: list[list[int]]) -> Iterator[list[int]]:

@@ -22,6 +22,7 @@ from aegir_dspy.rwkv.kernels.inference import can_multiply, can_read
 from aegir_dspy.rwkv.kernels.network import Network
 from aegir_dspy.rwkv.ngram import NgramMemory
 from aegir_dspy.rwkv.recurrence import wkv_prefill, wkv_step, wkv_transition
+from aegir_dspy.rwkv.scores import Scores, scores_of
 from aegir_dspy.rwkv.state import NGRAM_TAIL, StateTensors, zero_tensors
 
 __all__ = ["RWKV7"]
@@ -274,6 +275,15 @@ class RWKV7(nn.Module):
             rows = self.packed().logits(hidden.reshape(-1, hidden.shape[-1]))
             return rows.view(*hidden.shape[:-1], rows.shape[-1])
         return _wide(self.head(hidden.to(self.head.weight.dtype)))
+
+    def scores(self, hidden: Tensor, choices: int, room: Tensor | None = None) -> Scores:
+        """Logits of hidden vectors (B, D), and the best among the first `choices` tokens.
+
+        The logits lie in `room`, where one is given and the kernels can use it: see `Network.scores`.
+        """
+        if can_multiply(self, hidden):
+            return self.packed().scores(hidden, choices, room)
+        return scores_of(self.logits(hidden), choices)
 
     def _read(
         self, tokens: Tensor, state: StateTensors, lengths: Tensor, transitions: list[Tensor] | None

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from aegir_dspy.errors import CheckpointError, InputError, PrerequisiteError
 from aegir_dspy.rwkv.checkpoint import Weights
+from aegir_dspy.rwkv.scores import Scores, scores_of
 from aegir_dspy.rwkv.state import StateTensors, zero_tensors
 
 __all__ = ["PackageModel", "from_package_state", "package_class", "to_package_state"]
@@ -110,6 +111,10 @@ class PackageModel:
     def logits(self, hidden: Tensor) -> Tensor:
         """See `RWKV7.logits`."""
         return F.linear(hidden.to(self._head.dtype), self._head).float()
+
+    def scores(self, hidden: Tensor, choices: int, room: Tensor | None = None) -> Scores:
+        """See `RWKV7.scores`."""
+        return scores_of(self.logits(hidden), choices)
 
     def _read(self, tokens: list[int], state: StateTensors, row: int) -> Tensor:
         """Read into one stream of `state`, in place: the hidden vectors (T, D)."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aegir_dspy.errors import InputError
 from aegir_dspy.rwkv.grammar import Grammar
+from aegir_dspy.rwkv.scores import first_best
 
 __all__ = ["GenerationConfig", "pick", "stream_generator"]
 
@@ -64,14 +65,14 @@ def stream_generator(seed: int, tokens: Sequence[int], read_before: int) -> torc
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-def pick(log_probs: Tensor, temperature: Tensor, top_p: Tensor, drawn: Tensor) -> Tensor:
+def pick(scores: Tensor, temperature: Tensor, top_p: Tensor, drawn: Tensor) -> Tensor:
     """A token for every stream, among those that have a probability at all.
 
     Tokens are drawn by inverting the distribution in the order of their numbers, so rounding differences
     between batch sizes cannot exchange two tokens of nearly equal probability.
 
     Args:
-        log_probs: (B, V); -1e30 and below is no probability.
+        scores: (B, V) log-probabilities, or logits; -1e29 and below is no probability.
         temperature: (B,) float64; 0 takes the most probable token, the first of equals.
         top_p: (B,) float64 in (0, 1].
         drawn: (B,) float64 uniform in [0, 1), not looked at where the temperature is 0.
@@ -79,19 +80,12 @@ def pick(log_probs: Tensor, temperature: Tensor, top_p: Tensor, drawn: Tensor) -
     Returns:
         (B,) int64.
     """
-    tokens = _first_best(log_probs)
+    tokens = first_best(scores)
     hot = temperature.nonzero().flatten()
     if len(hot):
-        scores = log_probs[hot].double() / temperature[hot].unsqueeze(1)
-        tokens[hot] = _sampled(torch.softmax(scores, -1), top_p[hot], drawn[hot])
+        cooled = scores[hot].double() / temperature[hot].unsqueeze(1)
+        tokens[hot] = _sampled(torch.softmax(cooled, -1), top_p[hot], drawn[hot])
     return tokens
-
-
-def _first_best(scores: Tensor) -> Tensor:
-    """argmax over the last dimension, which numpy does fifty times faster on a processor."""
-    if scores.device.type != "cpu":
-        return scores.argmax(-1)
-    return torch.from_numpy(scores.numpy().argmax(-1))
 
 
 def _sampled(probabilities: Tensor, top_p: Tensor, drawn: Tensor) -> Tensor:

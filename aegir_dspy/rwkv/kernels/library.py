@@ -18,7 +18,17 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-__all__ = ["ARGUMENTS", "SOURCE", "Layer", "Matrix", "Net", "Reading", "Scoring", "library"]
+__all__ = [
+    "ARGUMENTS",
+    "SOURCE",
+    "Layer",
+    "Matrix",
+    "Net",
+    "Reading",
+    "Scoring",
+    "library",
+    "multiplies_bfloat16",
+]
 
 SOURCE = Path(__file__).with_name("rwkv7.c")
 """The kernels; it includes the other C files beside it."""
@@ -83,7 +93,8 @@ class Scoring(ctypes.Structure):
 
     _fields_ = (
         ("m", ctypes.POINTER(Matrix)), ("in", _pointer), ("out", _pointer), ("scratch", _pointer),
-        ("rows", _int), ("threads", _int), ("vocab", _int), ("best", _pointer), ("logprob", _pointer),
+        ("rows", _int), ("threads", _int), ("vocab", _int), ("choices", _int), ("best", _pointer),
+        ("total", _pointer),
         ("crew", _int * 2),
     )  # fmt: skip
 
@@ -121,6 +132,12 @@ def library() -> ctypes.CDLL | None:
             return found
     compiled = _compiled()
     return None if compiled is None else _loaded(compiled)
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether there are kernels, and a processor with instructions for products in bfloat16."""
+    found = library()
+    return found is not None and found.aegir_level(_BEST) == _BEST
 
 
 def _loaded(path: Path) -> ctypes.CDLL | None:

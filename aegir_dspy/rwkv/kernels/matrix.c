@@ -15,6 +15,7 @@ enum { AS_IS, TANH, SIGMOID, SQUARE_RELU };
 
 #define PANEL 64
 #define GROUP 64     /* columns of an int16 input with one scale */
+#define STRETCH 32   /* float32 products that are summed up by themselves */
 #define MOST_ROWS 6  /* of a tile */
 #define MOST_WIDE 4  /* vectors of a panel */
 
@@ -75,18 +76,21 @@ INLINE void put(void *row, int64_t kind, int64_t column, int64_t depth, const vf
 /* rows · weights, (rows, wide · 16) sums to c[6][4]; `step` vectors at once are in registers. */
 INLINE void tile_float(const char *w, int64_t depth, const char *in, int64_t stride, int rows, int wide,
                        int step, vf *c) {
-    for (int from = 0; from < wide; from += step) {
-        vf sum[MOST_ROWS][MOST_WIDE] = {{{0}}};
-        for (int64_t k = 0; k < depth; k++) {
-            const float *weight = (const float *)w + (k * wide + from) * LANES;
-            for (int j = 0; j < step; j++) {
-                vf one = at(weight, j * LANES);
-                for (int r = 0; r < rows; r++) sum[r][j] += one * ((const float *)(in + r * stride))[k];
+    memset(c, 0, sizeof(vf) * MOST_ROWS * MOST_WIDE);
+    for (int from = 0; from < wide; from += step)
+        for (int64_t first = 0; first < depth; first += STRETCH) { /* sums of sums round less */
+            vf sum[MOST_ROWS][MOST_WIDE] = {{{0}}};
+            int64_t last = first + STRETCH < depth ? first + STRETCH : depth;
+            for (int64_t k = first; k < last; k++) {
+                const float *weight = (const float *)w + (k * wide + from) * LANES;
+                for (int j = 0; j < step; j++) {
+                    vf one = at(weight, j * LANES);
+                    for (int r = 0; r < rows; r++) sum[r][j] += one * ((const float *)(in + r * stride))[k];
+                }
             }
+            for (int r = 0; r < rows; r++)
+                for (int j = 0; j < step; j++) c[r * MOST_WIDE + from + j] += sum[r][j];
         }
-        for (int r = 0; r < rows; r++)
-            for (int j = 0; j < step; j++) c[r * MOST_WIDE + from + j] = sum[r][j];
-    }
 }
 
 INLINE void tile_half(const char *w, int64_t depth, const char *in, int64_t stride, int rows, int wide,

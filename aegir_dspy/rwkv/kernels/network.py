@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from aegir_dspy.rwkv.kernels.library import Layer, Matrix, Net, Reading, Scoring, library
 from aegir_dspy.rwkv.kernels.packing import GROUP, Packed, pack
 from aegir_dspy.rwkv.kernels.threads import together
+from aegir_dspy.rwkv.scores import Scores
 from aegir_dspy.rwkv.state import StateTensors
 
 if TYPE_CHECKING:
@@ -93,10 +94,16 @@ class Network:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(M, D) float32 → (M, V) float32."""
-        out = torch.empty(len(hidden), self._head.width)
-        if len(hidden):
-            self._score(hidden, out, None, None)
-        return out[:, : self.geometry.vocab]
+        return self._score(hidden, 0, None).logits
+
+    def scores(self, hidden: Tensor, choices: int, room: Tensor | None = None) -> Scores:
+        """Logits of (M, D) float32, and the best among the first `choices` tokens.
+
+        Args:
+            room: where the logits shall lie, what an earlier call returned: large ones are dear to allocate.
+                It is not used when it is too small.
+        """
+        return self._score(hidden, choices, room)
 
     def _pass(
         self,
@@ -126,20 +133,26 @@ class Network:
         if call.wrong:
             raise IndexError(f"expected tokens in 0…{self.geometry.vocab - 1}, found others")
 
-    def _score(self, hidden: Tensor, out: Tensor, best: Tensor | None, logprob: Tensor | None) -> None:
-        kernels, rows = library(), len(hidden)
+    def _score(self, hidden: Tensor, choices: int, room: Tensor | None) -> Scores:
+        kernels, rows, hidden = library(), len(hidden), hidden.contiguous()
         assert kernels is not None
-        hidden = hidden.contiguous()
+        room = None if room is None else room.as_strided((room.untyped_storage().nbytes() // 4,), (1,), 0)
+        if room is None or len(room) < rows * self._head.width:
+            room = torch.empty(rows * self._head.width)
+        out = room[: rows * self._head.width].view(rows, self._head.width)
+        best, total = torch.empty(rows, dtype=torch.int64), torch.empty(rows)
+        if not rows:
+            return Scores(out[:, : self.geometry.vocab], best, total)
         threads = torch.get_num_threads() if rows * self._head.weights.numel() >= _WORTH else 1
         scratch = self._take(hidden.numel() * 4)
         call = Scoring(
             m=ctypes.pointer(self._head_struct), **{"in": hidden.data_ptr()}, out=out.data_ptr(),
             scratch=scratch.data_ptr(), rows=rows, threads=threads, vocab=self.geometry.vocab,
-            best=None if best is None else best.data_ptr(),
-            logprob=None if logprob is None else logprob.data_ptr(),
+            choices=choices, best=best.data_ptr(), total=total.data_ptr(),
         )  # fmt: skip
         together(threads, lambda: kernels.aegir_score(call))
         self._free.append(scratch)
+        return Scores(out[:, : self.geometry.vocab], best, total)
 
     def _take(self, size: int) -> Tensor:
         """Scratch that nobody else has, of at least so many bytes."""

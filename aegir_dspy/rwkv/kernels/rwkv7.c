@@ -6,6 +6,7 @@
  *
  * Vectors are GCC's, which Clang has too: 16 floats, whatever the processor's own width is.
  */
+#include <math.h>
 #include <sched.h>
 #include <stdint.h>
 #include <string.h>

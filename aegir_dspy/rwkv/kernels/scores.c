@@ -5,9 +5,10 @@ typedef struct {
     float *out;      /* (rows, width) */
     char *scratch;   /* rows · row_bytes; not for FLOAT */
     int64_t rows, threads;
-    int64_t vocab;   /* columns that count for the following */
-    int64_t *best;   /* (rows) the first of the largest, or NULL */
-    float *logprob;  /* (rows) its log-probability */
+    int64_t vocab;   /* columns that count */
+    int64_t choices; /* columns among which the best is looked for; 0: leave out what follows */
+    int64_t *best;   /* (rows) the first of the largest */
+    float *total;    /* (rows) log Σ exp */
     crew crew;
 } scoring;
 
@@ -24,21 +25,28 @@ CLONED void convert_rows(const scoring *c, int64_t first, int64_t last) {
         }
 }
 
-/* The largest of a row, and its logarithm among all; not-a-number is the largest of all. */
+INLINE float top_of(const float *x, int64_t count) {
+    vf most = {0};
+    most -= INFINITY;
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) most = chosen((vu)(at(x, i) > most), at(x, i), most);
+    float top = largest(most);
+    for (; i < count; i++) top = x[i] > top ? x[i] : top;
+    return top;
+}
+
 CLONED void choose_row(const scoring *c, int64_t row) {
     const float *x = c->out + row * c->m->width;
-    int64_t whole = c->vocab / LANES * LANES, best = 0;
-    vf most = at(x, 0), sum = {0};
-    for (int64_t i = LANES; i < whole; i += LANES) most = chosen((vu)(at(x, i) > most), at(x, i), most);
-    float top = x[0];
-    if (whole) top = largest(most);
-    for (int64_t i = whole; i < c->vocab; i++) top = x[i] > top ? x[i] : top;
-    while (best < c->vocab - 1 && x[best] != top) best++;
-    for (int64_t i = 0; i < whole; i += LANES) sum += exp16(at(x, i) - top);
+    float top = top_of(x, c->vocab), best = c->choices == c->vocab ? top : top_of(x, c->choices);
+    vf sum = {0}, zero = {0};
+    int64_t i = 0;
+    for (; i + LANES <= c->vocab; i += LANES) sum += exp16(at(x, i) - top);
     float heap = total(sum);
-    for (int64_t i = whole; i < c->vocab; i++) heap += exp16((vf){0} + (x[i] - top))[0];
-    c->best[row] = best;
-    c->logprob[row] = x[best] - top - __builtin_logf(heap);
+    for (; i < c->vocab; i++) heap += exp16(zero + (x[i] - top))[0];
+    c->total[row] = top + __builtin_logf(heap);
+    i = 0;
+    while (i + 1 < c->choices && x[i] != best) i++;
+    c->best[row] = i;
 }
 
 static int64_t scoring_blocks(const scoring *c) {
@@ -69,4 +77,4 @@ static void do_scoring(const void *with, int64_t phase, int64_t job) {
 }
 
 /* As `aegir_read`, for one matrix. */
-API void aegir_score(scoring *c) { work(&c->crew, c->best ? 3 : 2, scoring_jobs, do_scoring, NULL, c); }
+API void aegir_score(scoring *c) { work(&c->crew, c->choices ? 3 : 2, scoring_jobs, do_scoring, NULL, c); }
