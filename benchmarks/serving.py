@@ -45,10 +45,10 @@ KINDS: dict[str, Kind] = {"whole": whole, "streamed": streamed}
 class Scale:
     """How much is measured."""
 
-    turns: int = 5
-    alone: int = 12  # requests one at a time in a turn
-    each: int = 3  # of each of 64 clients in a turn
-    short: int = 100  # short completions in a turn
+    turns: int = 3
+    alone: int = 10  # requests one at a time in a turn
+    each: int = 2  # of each of 64 clients in a turn
+    short: int = 60  # short completions in a turn
     malformed: int = 10_000
     minutes: float = 10.0
     most_growth: float = MOST_GROWTH

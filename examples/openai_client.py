@@ -1,4 +1,4 @@
-"""OpenAI's own client on a local server: a stream, an answer to a schema, a text read once, a table.
+"""OpenAI's own client on a local server: a stream, an answer to a schema, vectors, a text read once, a table.
 
 Start `aegir serve` in another terminal, then run: python examples/openai_client.py [BASE_URL]
 The default model is the shipped specialist for columns; give `aegir serve --model FILE` one that talks.
@@ -34,6 +34,11 @@ def main() -> None:
     form = {"type": "json_schema", "json_schema": {"name": "kind", "schema": SCHEMA}}
     answer = client.chat.completions.create(model=model, messages=chat, max_tokens=40, response_format=form)
     print(answer.choices[0].message.content)
+
+    one, other = (
+        entry.embedding for entry in client.embeddings.create(model=model, input=["Ulm", "Bonn"]).data
+    )
+    print("likeness of Ulm and Bonn:", round(sum(x * y for x, y in zip(one, other, strict=True)), 3))
 
     with httpx.Client(base_url=base, headers={"Authorization": f"Bearer {key}"}, timeout=120) as http:
         text = "Ulm is a city on the Danube. " * 20
