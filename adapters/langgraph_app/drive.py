@@ -78,13 +78,12 @@ async def _drive(
     try:
         with tracing_context(enabled=False):
             async with open_saver(folder.checkpoint) as saver:
-                graph = build_graph(application, lambda _: folder.artifacts, checkpointer=saver)
+                graph = build_graph(application, lambda _: folder.path, checkpointer=saver)
                 state = await _state(graph)
                 if not _ended(state):
                     # None goes on from the checkpoint; without one, or after a plan that failed, it begins.
                     begin: Any = None if state.next else {"data": list(data)}
-                    events = graph.astream(begin, _CONFIG, stream_mode="custom", durability="async")
-                    async for event in events:
+                    async for event in graph.astream(begin, _CONFIG, stream_mode="custom"):
                         on_progress(event)
                     state = await _state(graph)
         if failures := state.values.get("failures"):

@@ -95,7 +95,7 @@ def swarm_graph(
 
 
 def run_folder(config: RunnableConfig) -> Path:
-    """Where the artifacts of a thread are: below AEGIR_HOME."""
+    """Where the runs of a thread are kept: below AEGIR_HOME."""
     thread = str(config.get("configurable", {}).get("thread_id") or "")
     return _home() / "runs" / "threads" / hashlib.sha256(thread.encode()).hexdigest()[:32]
 

@@ -5,6 +5,7 @@
     run.json            data, hashes of its files, settings, identity of weights and vocabulary
     checkpoint.sqlite   how far it is
     artifacts/          plan, what tasks made, the result
+    trace.jsonl         what happened, see `aegir_dspy.orchestrator.trace`
     lock                held by the process that works on it
 """
 
@@ -22,7 +23,10 @@ from typing import Any
 from aegir_dspy.errors import InputError, RunError
 from aegir_dspy.tables.files import find_files
 
-__all__ = ["RunFolder", "RunSettings"]
+__all__ = ["ARTIFACTS", "RunFolder", "RunSettings"]
+
+ARTIFACTS = "artifacts"
+"""Name of the folder of artifacts in that of a run."""
 
 _SCHEMA = "aegir.run/1"
 
@@ -64,7 +68,7 @@ class RunFolder:
     @property
     def artifacts(self) -> Path:
         """The folder of artifacts."""
-        return self.path / "artifacts"
+        return self.path / ARTIFACTS
 
     def begin(self, settings: RunSettings) -> None:
         """Make the folder of a new run. Raises InputError where there is something in it already."""

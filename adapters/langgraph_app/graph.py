@@ -7,7 +7,8 @@ while planning plans again, one that is killed at work does the tasks that had n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ from langgraph.types import Command, RetryPolicy, interrupt
 
 from aegir_dspy.adapters.langgraph_app.application import Application, Verdict
 from aegir_dspy.adapters.langgraph_app.durable import durable
+from aegir_dspy.adapters.langgraph_app.folder import ARTIFACTS
 from aegir_dspy.adapters.langgraph_app.messages import allowed, paths_in, summary, told
 from aegir_dspy.adapters.langgraph_app.review import question, verdicts_of
 from aegir_dspy.adapters.langgraph_app.state import RECORDS, KeptPlan, KeptRun, RunState
-from aegir_dspy.errors import AegirError, FailureRecord
+from aegir_dspy.errors import AegirError, FailureRecord, RunError
 from aegir_dspy.orchestrator.artifacts import FolderArtifacts
 from aegir_dspy.orchestrator.execution import Event, Run
+from aegir_dspy.orchestrator.trace import FILE, TraceWriter
 
 __all__ = ["Graph", "build_graph"]
 
@@ -51,7 +54,7 @@ def build_graph(
     """The graph around an application. Its nodes are coroutines: call `ainvoke` and `astream`.
 
     Args:
-        folder: where a run's artifacts are, by the configuration of the run.
+        folder: where a run is kept, artifacts and trace, by its configuration.
         name: of the graph, as a member of a swarm.
         roots: folders that data may be in; anywhere, where there are none.
         checkpointer: None for that of the graph it is a member of.
@@ -98,11 +101,12 @@ class _Nodes:
         """Do what was planned, each task once."""
         artifacts = self._artifacts(config)
         plan = artifacts.get("plan", state["plan"]).plan
-        progress = _Progress(get_stream_writer(), len(plan.graph))
-        try:
-            run = await self.application.run(plan, artifacts, durable(artifacts), progress)
-        except ExceptionGroup as group:
-            raise _first(group) from group
+        with _traced(self.folder(config), config) as trace:
+            told = _Progress(get_stream_writer(), plan.graph, trace)
+            try:
+                run = await self.application.run(plan, artifacts, durable(artifacts), told)
+            except ExceptionGroup as group:
+                raise _first(group) from group
         return {"run": artifacts.put("run", KeptRun.of(run))}
 
     async def review(self, state: RunState, config: RunnableConfig) -> dict[str, Any]:
@@ -126,7 +130,7 @@ class _Nodes:
         return {"result": result, "summary": shown, "messages": [answer], "data": []}
 
     def _artifacts(self, config: RunnableConfig) -> FolderArtifacts:
-        return FolderArtifacts(self.folder(config), {**self.application.types, **RECORDS})
+        return FolderArtifacts(self.folder(config) / ARTIFACTS, {**self.application.types, **RECORDS})
 
     def _done(self, state: RunState, config: RunnableConfig) -> tuple[Any, Run, FolderArtifacts]:
         artifacts = self._artifacts(config)
@@ -134,20 +138,39 @@ class _Nodes:
         return plan, artifacts.get("run", state["run"]).run(plan.graph), artifacts
 
 
-class _Progress:
-    """Tells what happens as LangGraph's custom events: names and counts, no values."""
+@contextmanager
+def _traced(folder: Path, config: RunnableConfig) -> Iterator[Callable[[Event], None]]:
+    """The trace of a run; none without a thread: runs at the same time would share it."""
+    if not config.get("configurable", {}).get("thread_id"):
+        yield lambda event: None
+        return
+    try:
+        trace = TraceWriter(folder / FILE)
+    except OSError as error:
+        raise RunError(f"expected to write {folder / FILE}, found: {error.strerror}") from error
+    try:
+        yield trace
+    finally:
+        trace.close()
 
-    def __init__(self, write: Callable[[Any], None], tasks: int) -> None:
-        self.write, self.tasks, self.ended = write, tasks, 0
+
+class _Progress:
+    """Tells what happens as LangGraph's custom events, names and counts but no values, and the trace."""
+
+    def __init__(
+        self, write: Callable[[Any], None], tasks: Collection[str], trace: Callable[[Event], None]
+    ) -> None:
+        self.write, self.tasks, self.trace, self.ended = write, tasks, trace, 0
 
     def __call__(self, event: Event) -> None:
-        self.ended += event.kind == "ended"
+        self.trace(event)
+        self.ended += event.kind == "ended" and event.task.id in self.tasks  # not parts of one
         told = {"event": event.kind, "task": event.task.id, "kind": event.task.kind, "agent": event.agent}
         if event.kind == "ended":
             told["ok"] = event.detail["outcome"].ok
         if event.kind == "failed":
             told["class"] = event.detail["failure"].failure_class
-        self.write({**told, "ended": self.ended, "tasks": self.tasks})
+        self.write({**told, "ended": self.ended, "tasks": len(self.tasks)})
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

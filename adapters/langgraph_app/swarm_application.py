@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import dspy
-
 from aegir_dspy.adapters.langgraph_app.application import Doubt, Verdict
 from aegir_dspy.annotator.annotation import ColumnAnnotation, Evidence, TableAnnotation
 from aegir_dspy.annotator.elements import find_elements
@@ -74,14 +72,14 @@ class SwarmApplication:
         self, plan: TablePlan, run: Run, artifacts: Artifacts, verdicts: Mapping[str, Verdict]
     ) -> dict[str, Any]:
         """See `Application`."""
-        return result_document(self.prediction(plan, run, artifacts, verdicts))
+        return result_document(self.swarm.prediction(self.said(plan, run, artifacts, verdicts)))
 
-    def prediction(
-        self, plan: TablePlan, run: Run, artifacts: Artifacts, verdicts: Mapping[str, Verdict]
-    ) -> dspy.Prediction:
-        """The result as `Swarm` gives it, with what a person said."""
+    def said(
+        self, plan: TablePlan, run: Run, artifacts: Artifacts, verdicts: Mapping[str, Verdict] | None = None
+    ) -> Said:
+        """What came of the run, with what a person said about it."""
         said = self.swarm.orchestrator.said(plan, run, artifacts)
-        return self.swarm.prediction(self._revised(said, verdicts) if verdicts else said)
+        return self._revised(said, verdicts) if verdicts else said
 
     def _revised(self, said: Said, verdicts: Mapping[str, Verdict]) -> Said:
         """With other types all that follows from them is said again."""

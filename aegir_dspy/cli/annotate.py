@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from aegir_dspy.cli.progress import ColumnProgress
+from aegir_dspy.cli.run import asked_for, carried_out
 from aegir_dspy.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ class AnnotateFormat(StrEnum):
 
 
 def annotate(
-    data: Annotated[list[str], typer.Argument(help="Files, folders (recursive) or globs.", metavar="DATA…")],
+    ctx: typer.Context,
+    data: Annotated[
+        list[str] | None, typer.Argument(help="Files, folders (recursive) or globs.", metavar="DATA…")
+    ] = None,
     vocabulary: Annotated[
         str, typer.Option(help="schema, sotab82, sotab32, dbpedia, or a file of labels.")
     ] = "schema",
@@ -79,6 +83,12 @@ def annotate(
     store: Annotated[
         bool, typer.Option(help="Keep what is read in AEGIR_HOME/states (1 GB) and do not read it again.")
     ] = True,
+    run: Annotated[
+        Path | None, typer.Option(help="Keep the run in this new folder: it can be resumed.", metavar="DIR")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the run in this folder; DATA is known.", metavar="DIR")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Say what each column means: type, confidence, reasons; how columns are related; an ontology fragment.
@@ -89,22 +99,29 @@ def annotate(
     from aegir_dspy.swarm import Swarm
     from aegir_dspy.tables import read_tables
 
-    swarm = Swarm(
-        vocabulary=vocabulary,
-        relations=relations,
-        checkpoint=str(checkpoint) if checkpoint else None,
-        device=device,
-        abstain_below=abstain_below,
-        max_agents=max_agents,
-        deep=deep,
-        max_critical_steps=max_critical_steps,
-        store=_usable_store() if store else None,
-    )
-    tables = read_tables(data)
-    total = sum(len(table.columns) for table in tables)
-    with ColumnProgress(total, quiet=quiet) as progress:
-        prediction = swarm(tables=tables, on_table=lambda table: progress.advance(len(table.columns)))
-    write_output(_render(prediction, tables.tables, swarm, format, to_file=out is not None), out)
+    settings = {
+        "vocabulary": vocabulary,
+        "relations": relations,
+        "checkpoint": str(checkpoint) if checkpoint else None,
+        "device": device,
+        "abstain_below": abstain_below,
+        "deep": deep,
+        "max_critical_steps": max_critical_steps,
+    }
+    asked = asked_for(ctx, data or (), settings, run, resume)
+    # A kept run reads everything itself: what it counts does not depend on when it was killed.
+    states = _usable_store() if store and asked.folder is None else None
+    swarm = Swarm(**asked.settings, max_agents=max_agents, store=states)
+    if asked.folder is not None:
+        said = carried_out(asked, swarm, quiet=quiet)
+        prediction, annotated = swarm.prediction(said), said.tables
+    else:
+        tables = read_tables(asked.data)
+        total = sum(len(table.columns) for table in tables)
+        with ColumnProgress(total, quiet=quiet) as progress:
+            prediction = swarm(tables=tables, on_table=lambda table: progress.advance(len(table.columns)))
+        annotated = tables.tables
+    write_output(_render(prediction, annotated, swarm, format, to_file=out is not None), out)
     if undone := [failure for failure in prediction.failures if failure.undone]:
         sys.stderr.write(
             f"aegir: {len(undone)} of the files, or parts of them, could not be done, the first: "

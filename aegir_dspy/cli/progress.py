@@ -12,12 +12,12 @@ __all__ = ["ColumnProgress"]
 
 
 class ColumnProgress:
-    """A progress bar over columns, used as a context manager."""
+    """A progress bar over columns, or whatever `what` names, used as a context manager."""
 
-    def __init__(self, total: int, *, quiet: bool) -> None:
+    def __init__(self, total: int, *, quiet: bool, what: str = "columns") -> None:
         console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("columns"),
+            TextColumn(what),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -26,7 +26,7 @@ class ColumnProgress:
             transient=True,
             disable=quiet or not sys.stderr.isatty(),
         )
-        self._task = self._progress.add_task("columns", total=total, rate="")
+        self._task, self._what = self._progress.add_task(what, total=total, rate=""), what
 
     def __enter__(self) -> ColumnProgress:
         self._progress.start()
@@ -40,5 +40,13 @@ class ColumnProgress:
     def advance(self, columns: int) -> None:
         """Some more columns are done."""
         self._progress.advance(self._task, columns)
+        self._rate()
+
+    def reached(self, done: int, total: int) -> None:
+        """So many of so many are done."""
+        self._progress.update(self._task, completed=done, total=total)
+        self._rate()
+
+    def _rate(self) -> None:
         speed = self._progress.tasks[self._task].speed
-        self._progress.update(self._task, rate=f"{speed:.0f} columns/s" if speed else "")
+        self._progress.update(self._task, rate=f"{speed:.0f} {self._what}/s" if speed else "")

@@ -29,12 +29,19 @@ class BatchAgent:
         work: the values of some jobs, in their order; called in a thread, never twice at a time.
         executor: where; agents of one executor with one thread take turns.
         slots: jobs at once, those that wait for the batch included.
+        most: jobs in one batch: what is lost when the process is killed.
     """
 
     def __init__(
-        self, name: str, skills: Iterable[str], work: Batch, executor: Executor, slots: int = 300
+        self,
+        name: str,
+        skills: Iterable[str],
+        work: Batch,
+        executor: Executor,
+        slots: int = 300,
+        most: int = 64,
     ) -> None:
-        self.name, self.skills, self.slots = name, frozenset(skills), slots
+        self.name, self.skills, self.slots, self._most = name, frozenset(skills), slots, most
         self._work, self._executor = work, executor
         self._gathered: list[tuple[Job, asyncio.Future[Work]]] = []
         self._working: asyncio.Task[None] | None = None
@@ -50,7 +57,7 @@ class BatchAgent:
     async def _work_off(self) -> None:
         await asyncio.sleep(0)  # tasks that start with this one come along
         while self._gathered:
-            batch, self._gathered = self._gathered, []
+            batch, self._gathered = self._gathered[: self._most], self._gathered[self._most :]
             wanted = [(job, ended) for job, ended in batch if not ended.done()]
             for size in (len(wanted), 1):
                 open_ = [(job, ended) for job, ended in wanted if not ended.done()]
