@@ -124,6 +124,10 @@ def test_embedding(litellm: Any) -> None:
     assert vectors[0] == pytest.approx(vectors[2], abs=1e-5) and vectors[0] != pytest.approx(vectors[1])
     assert sum(x * x for x in vectors[0]) == pytest.approx(1, abs=1e-4)
     assert found.usage.prompt_tokens == 9
+    awaited = asyncio.run(litellm.aembedding(model="aegir/tiny", input=["two"]))
+    assert awaited.data[0]["embedding"] == pytest.approx(vectors[1], abs=1e-5)
+    with pytest.raises((litellm.BadRequestError, litellm.APIError, litellm.APIConnectionError)):
+        litellm.embedding(model="aegir/tiny", input=[""])
 
 
 @pytest.mark.parametrize(
