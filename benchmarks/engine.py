@@ -50,7 +50,7 @@ from _llama import TYPES as LLAMA_TYPES
 from _llama import timed, write_gguf
 from parity import random_weights
 
-from aegir_dspy.errors import PrerequisiteError
+from aegir_dspy.errors import InputError, PrerequisiteError
 from aegir_dspy.rwkv import RWKV7, Engine, GenerationConfig, Geometry, State
 from aegir_dspy.rwkv.engine import default_tokenizer
 from aegir_dspy.rwkv.initialize import initialize
@@ -62,7 +62,7 @@ SIZES = {
     "L6·D256": Geometry(6, 256, 64, 256, 1024, 64, 64, 32, 96),
 }
 CUDA_SIZES = {"0.1B": SIZES["L12·D768"], "1.5B": Geometry(24, 2048, 64, 65536, 8192, 96, 96, 64, 256)}
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.bfloat16}
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
 PROMPTS = (512, 4096)
 BATCHES = (1, 8, 32, 128, 300)
 CUDA_BATCHES = (1, 8, 32, 64, 128, 256, 512)
@@ -162,13 +162,15 @@ def beside(
 
 
 def loaded(path: Path, types: tuple[str, ...], device: str) -> dict[str, Engine]:
-    """An engine for each type of weights; int8 ones are packed by the kernels from bfloat16."""
+    """An engine for each type of weights; int8 only where there are compiled kernels for it."""
     found = {}
     for name in types:
-        found[name] = Engine.load(path, dtype=TYPES[name], device=device)
+        try:
+            found[name] = Engine.load(path, dtype=TYPES[name], device=device)
+        except InputError as error:
+            print(error, file=sys.stderr)
+            continue
         found[name].max_batch = max(*BATCHES, *CUDA_BATCHES)
-        if name == "int8":
-            found[name].model.packing = torch.int8
     return found
 
 
@@ -293,7 +295,7 @@ def idle(bench: Bench, name: str, path: Path) -> None:
 def resident(path: Path, count: int) -> tuple[float, float]:
     """By how many bytes reading `count` streams and keeping their states grows this process; of one state."""
     torch.set_num_threads(1)
-    engine = Engine.load(path, dtype=torch.bfloat16)
+    engine = Engine.load(path)
     kept = engine.read([prompt(8, 0)] * 64)  # whatever is only allocated once
     kept.clear()
     before = resident_bytes()
