@@ -38,7 +38,7 @@ def measure(bench: Bench) -> None:
         for name, geometry in (QUICK if quick else SIZES).items():
             path = Path(folder) / f"{geometry.layers}-{geometry.width}.pth"
             torch.save(random_weights(geometry, bench.options.seed), path)
-            ours = Engine.load(path, tokenizer="bytes")
+            ours = Engine.load(path, tokenizer="bytes", dtype=torch.float32)
             with redirect_stdout(sys.stderr):  # it prints what it loads
                 theirs = package_class()(model=str(path.with_suffix("")), strategy="cpu fp32")
             parity(bench, name, ours, theirs, 64 if quick else 512)

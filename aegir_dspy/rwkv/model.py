@@ -226,8 +226,7 @@ class RWKV7(nn.Module):
             Normalised hidden vectors (B, D).
         """
         if can_read(self, state):
-            x = self._embed(tokens.unsqueeze(1), state.tail).squeeze(1) if self._looks_back else None
-            hidden = self.packed().read(tokens, x, None, state)
+            hidden = self.packed().read(tokens, self._recalled(tokens.unsqueeze(1), state.tail), None, state)
             _shift_tail(state.tail, tokens)
             return hidden
         x = self._embed(tokens.unsqueeze(1), state.tail)
@@ -294,23 +293,22 @@ class RWKV7(nn.Module):
         offsets = F.pad(lengths.to(torch.int64).cumsum(0), (1, 0))
         shift, kv = (t.clone(memory_format=torch.contiguous_format) for t in state[:2])
         after = StateTensors(shift, kv, _new_tail(state.tail, tokens, lengths))
-        x = self._embed(tokens, state.tail, real) if self._looks_back else None
+        recalled = self._recalled(tokens, state.tail, real)
         maps = None
         if transitions is not None:
             size = self.geometry.head_size
             maps = torch.eye(size).expand(*kv.shape[:3], size, size).contiguous()
             transitions.extend(maps)
-        rows = self.packed().read(tokens[real], x, offsets, after, maps)
+        rows = self.packed().read(tokens[real], recalled, offsets, after, maps)
         if len(rows) == batch * length:
             return rows.view(batch, length, self.geometry.width), after
         hidden = rows.new_zeros(batch, length, rows.shape[-1])
         hidden[real] = rows
         return hidden, after
 
-    @property
-    def _looks_back(self) -> bool:
-        """Whether what the first layer reads depends on more than the token."""
-        return self.geometry.ngram_buckets > 0
+    def _recalled(self, tokens: Tensor, tail: Tensor, real: Tensor | None = None) -> Tensor | None:
+        """What the n-gram memory holds for all, or the `real` tokens: (M, width); None: there is none."""
+        return self.ngram.recall(tokens, tail, real) if self.geometry.ngram_buckets else None
 
     def _read_on_gpu(
         self, tokens: Tensor, state: StateTensors, lengths: Tensor, transitions: list[Tensor] | None

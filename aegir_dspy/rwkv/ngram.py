@@ -33,12 +33,15 @@ class NgramMemory(nn.Module):
 
         With `real` (B, T) bool only for those tokens: (M, D).
         """
+        shape = tokens.shape if real is None else (-1,)
+        found = nn.functional.linear(self.recall(tokens, tail, real), self.project)
+        return found.view(*shape, len(self.project))
+
+    def recall(self, tokens: Tensor, tail: Tensor, real: Tensor | None = None) -> Tensor:
+        """The sums before they are projected: (M, width) of all, or of the `real` tokens."""
         index = ngram_buckets(tokens, tail, self.weight.shape[0])  # (B, T, 3)
         index = index if real is None else index[real]
-        memory = nn.functional.embedding_bag(
-            index.flatten(0, -2), self.weight, mode="sum", padding_idx=0
-        )  # (B·T, width)
-        return nn.functional.linear(memory, self.project).view(*index.shape[:-1], len(self.project))
+        return nn.functional.embedding_bag(index.flatten(0, -2), self.weight, mode="sum", padding_idx=0)
 
 
 def ngram_buckets(tokens: Tensor, tail: Tensor, buckets: int) -> Tensor:

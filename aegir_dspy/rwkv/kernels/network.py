@@ -48,7 +48,8 @@ class Network:
         norm = (ctypes.c_void_p * 2)(*map(self._vector, (model.ln_out.weight, model.ln_out.bias)))
         self._net = Net(g.layers, g.width, g.heads, g.ffn, g.vocab, self._layers, table, norm)
         self._head = pack(model.head.weight, self._dtype(model.head.weight))
-        self._head_struct = self._head.struct()
+        self._emb, self._norm = model.emb.weight, next(model.layers()).ln0
+        self._project = pack(model.ngram.project, self._plain) if g.ngram_buckets else None
         self._free: list[Tensor] = []  # scratch nobody uses
         self._numbers = sum(p.weights.numel() for p in self._held if isinstance(p, Packed))
         self._count = torch.arange(1)
@@ -64,7 +65,7 @@ class Network:
     def read(
         self,
         tokens: Tensor,
-        x: Tensor | None,
+        recalled: Tensor | None,
         offsets: Tensor | None,
         state: StateTensors,
         maps: Tensor | None = None,
@@ -73,7 +74,7 @@ class Network:
 
         Args:
             tokens: (M,) of B streams, one stream after the other.
-            x: (M, D) float32 what the first layer reads; None to look the tokens up.
+            recalled: (M, width) of the n-gram memory, for a model that has one.
             offsets: (B + 1,) int64: stream b has the rows offsets[b] … offsets[b + 1]; None: one row each.
             state: of B streams; shift and kv are overwritten, tail is left alone.
             maps: (L, B, H, K, K) identities, which become what becomes of them with nothing added.
@@ -82,7 +83,7 @@ class Network:
             (M, D) normalised hidden vectors.
         """
         rows, tokens = len(tokens), tokens.to(torch.int64).contiguous()
-        hidden = torch.empty(rows, self.geometry.width)
+        hidden, x = torch.empty(rows, self.geometry.width), self._embedded(tokens, recalled)
         for first in range(0, rows, _ROWS):
             last = min(first + _ROWS, rows)
             part = None if x is None else x[first:last]
@@ -134,8 +135,7 @@ class Network:
             raise IndexError(f"expected tokens in 0…{self.geometry.vocab - 1}, found others")
 
     def _score(self, hidden: Tensor, choices: int, room: Tensor | None) -> Scores:
-        kernels, rows, hidden = library(), len(hidden), hidden.contiguous()
-        assert kernels is not None
+        rows = len(hidden)
         room = None if room is None else room.as_strided((room.untyped_storage().nbytes() // 4,), (1,), 0)
         if room is None or len(room) < rows * self._head.width:
             room = torch.empty(rows * self._head.width)
@@ -143,16 +143,35 @@ class Network:
         best, total = torch.empty(rows, dtype=torch.int64), torch.empty(rows)
         if not rows:
             return Scores(out[:, : self.geometry.vocab], best, total)
-        threads = torch.get_num_threads() if rows * self._head.weights.numel() >= _WORTH else 1
-        scratch = self._take(hidden.numel() * 4)
+        self._multiply(
+            self._head, hidden, out, vocab=self.geometry.vocab, choices=choices,
+            best=best.data_ptr(), total=total.data_ptr(),
+        )  # fmt: skip
+        return Scores(out[:, : self.geometry.vocab], best, total)
+
+    def _multiply(self, packed: Packed, x: Tensor, out: Tensor, **more: int) -> None:
+        """`x` (M, depth) float32 times one matrix to `out` (M, width); `more` is for `aegir_score`."""
+        kernels, rows, x = library(), len(x), x.contiguous()
+        assert kernels is not None
+        threads = torch.get_num_threads() if rows * packed.weights.numel() >= _WORTH else 1
+        scratch = self._take(x.numel() * 4)
         call = Scoring(
-            m=ctypes.pointer(self._head_struct), **{"in": hidden.data_ptr()}, out=out.data_ptr(),
-            scratch=scratch.data_ptr(), rows=rows, threads=threads, vocab=self.geometry.vocab,
-            choices=choices, best=best.data_ptr(), total=total.data_ptr(),
+            m=ctypes.pointer(packed.struct()), **{"in": x.data_ptr()}, out=out.data_ptr(),
+            scratch=scratch.data_ptr(), rows=rows, threads=threads, **more,
         )  # fmt: skip
         together(threads, lambda: kernels.aegir_score(call))
         self._free.append(scratch)
-        return Scores(out[:, : self.geometry.vocab], best, total)
+
+    def _embedded(self, tokens: Tensor, recalled: Tensor | None) -> Tensor | None:
+        """(M, D) float32 what the first layer reads; None where a table has it."""
+        if recalled is None or self._project is None:
+            return None
+        norm, x = self._norm, torch.empty(len(recalled), self._project.width)
+        if len(x):
+            missing = self._project.depth - recalled.shape[1]
+            self._multiply(self._project, F.pad(recalled.float(), (0, missing)), x)
+        x = F.embedding(tokens, self._emb).float() + x
+        return F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias)
 
     def _take(self, size: int) -> Tensor:
         """Scratch that nobody else has, of at least so many bytes."""
