@@ -172,6 +172,10 @@ class Execution:
         return decision
 
 
+class _SpentError(Exception):
+    """A limit of the run forbids an attempt."""
+
+
 class _Attempts:
     """One task, tried until it is done or given up."""
 
@@ -186,10 +190,10 @@ class _Attempts:
     async def run(self) -> Outcome:
         """Try, ask what to do about a failure, try again."""
         while True:
-            if reason := self.execution.spent(self.task):
-                return self._given_up("budget", reason)
             try:
                 return self._done(await self._try())
+            except _SpentError as error:
+                return self._given_up("budget", str(error))
             except RunError:
                 raise  # what cannot be kept would be lost: the run stops
             except Exception as error:
@@ -208,7 +212,13 @@ class _Attempts:
     async def _try(self) -> Work:
         """One attempt, on a free agent, with its slot given back when the agent has really ended."""
         roster, task = self.execution.roster, self.task
+        self._afford()
         agent = await roster.take(task, self.avoid)
+        try:
+            self._afford()  # others have spent while it waited
+        except _SpentError:
+            roster.leave(agent)
+            raise
         self.agent = agent.name
         self.execution.on_event(Event("started", task, agent.name))
         beats = _Beats()
@@ -223,6 +233,10 @@ class _Attempts:
                 message = f"expected {agent.name} to do {task.id}, found that it stopped of itself"
                 raise TaskError("provider_down", message) from None
             raise
+
+    def _afford(self) -> None:
+        if reason := self.execution.spent(self.task):
+            raise _SpentError(reason)
 
     def _done(self, work: Work) -> Outcome:
         task = self.task
