@@ -183,6 +183,16 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         return self.settings.orchestrator
 
     @property
+    def graph(self) -> Any:
+        """The work on tables as a compiled LangGraph graph, to run or to embed in another one.
+
+        Its checkpointer is that of the graph it is embedded in; see `aegir_dspy.adapters.langgraph_app`.
+        """
+        from aegir_dspy.adapters.langgraph_app import swarm_graph
+
+        return swarm_graph(self)
+
+    @property
     def _describer(self) -> Describer:
         return self.orchestrator.describer
 

@@ -42,8 +42,8 @@ _STEPS = 200
 class RouterConfig:
     """cost: of a reading, in nats. decay: of the weights, on standardised features."""
 
-    cost: float = 0.03
-    decay: float = 10.0
+    cost: float = 0.01
+    decay: float = 100.0
 
 
 class Readings:
