@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -188,9 +189,8 @@ class Swarm(dspy.Module):  # type: ignore[misc]
 
         Its checkpointer is that of the graph it is embedded in; see `aegir_dspy.adapters.langgraph_app`.
         """
-        from aegir_dspy.adapters.langgraph_app import swarm_graph
-
-        return swarm_graph(self)
+        # By name: the adapter sits above this module, and LangGraph is loaded for those who ask.
+        return import_module("aegir_dspy.adapters.langgraph_app").swarm_graph(self)
 
     @property
     def _describer(self) -> Describer:

@@ -182,7 +182,9 @@ def _speed(bench: Bench, rows: int, tables: Sequence[Table], folder: Path, goal:
 def _one_reading(file: str | None) -> ColumnTypeAnnotator:
     """The primary reads every column once and decides: no second reading, no other member is asked."""
     bundle = default_bundle() if file is None else load_bundle(Path(file))
-    return ColumnTypeAnnotator(bundle, load_vocabulary("schema"), AnnotatorConfig(routed=False, sure=0.0, ask_below=0.0))
+    return ColumnTypeAnnotator(
+        bundle, load_vocabulary("schema"), AnnotatorConfig(routed=False, sure=0.0, ask_below=0.0)
+    )
 
 
 def _transformer(bench: Bench, rows: int, tables: Sequence[Table], ours: float) -> None:

@@ -43,7 +43,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"front"},
     "cli": {"front", "report"},
 }
-OTHER_NAMES = {"": "front", "__main__": "cli", "settings": "swarm", "shards": "swarm", "specialist": "swarm"}
+OTHER_NAMES = {"": "front", "__main__": "cli"} | dict.fromkeys(
+    ("result", "settings", "shards", "specialist"), "swarm"
+)
 AGENTS = {"dspy", "langgraph", "litellm", "agentlightning"}
 NEVER = {"rwkv": AGENTS} | {name: AGENTS | {"torch"} for name in ("tables", "ontology", "verifier")}
 

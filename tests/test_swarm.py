@@ -16,7 +16,7 @@ from aegir_dspy.annotator.bundle import Bundle, MemberConfig
 from aegir_dspy.annotator.types import ColumnTypeAnnotator
 from aegir_dspy.errors import CheckpointError, FailureRecord, InputError
 from aegir_dspy.ontology import Label, load_vocabulary
-from aegir_dspy.report.document import result_document
+from aegir_dspy.result import result_document
 from aegir_dspy.swarm import annotator_roles
 
 MINE = Vocabulary(

@@ -16,7 +16,7 @@ from aegir_dspy.orchestrator.execution import Event, Run, Start
 from aegir_dspy.orchestrator.plan import TablePlan
 from aegir_dspy.orchestrator.swarm_orchestrator import Said
 from aegir_dspy.orchestrator.table_agents import TYPES
-from aegir_dspy.report.document import result_document
+from aegir_dspy.result import result_document
 from aegir_dspy.swarm import Swarm
 
 __all__ = ["SwarmApplication"]

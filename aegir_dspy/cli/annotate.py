@@ -148,7 +148,7 @@ def _render(
     prediction: Any, tables: Sequence[Table], swarm: Swarm, format: AnnotateFormat, *, to_file: bool
 ) -> str:
     if format is AnnotateFormat.JSON:
-        from aegir_dspy.report.document import result_document
+        from aegir_dspy.result import result_document
 
         return json.dumps(result_document(prediction), ensure_ascii=False, indent=1) + "\n"
     if format is not AnnotateFormat.TEXT:

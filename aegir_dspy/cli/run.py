@@ -84,7 +84,7 @@ def carried_out(asked: Asked, swarm: Swarm, *, quiet: bool) -> Said:
     from aegir_dspy.adapters.langgraph_app.folder import RunFolder, RunSettings
     from aegir_dspy.adapters.langgraph_app.swarm_application import SwarmApplication
     from aegir_dspy.cli.annotate import write_output
-    from aegir_dspy.report.document import result_document
+    from aegir_dspy.result import result_document
 
     assert asked.folder is not None
     folder, application = RunFolder(asked.folder), SwarmApplication(swarm)

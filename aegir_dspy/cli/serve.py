@@ -91,7 +91,7 @@ def _engines(models: list[str], device: str, dtype: str, max_batch: int) -> dict
 
 def _annotator(vocabulary: str, checkpoint: str | None, device: str) -> Callable[[TableSet], dict[str, Any]]:
     """What annotates tables; its weights are loaded here, and what is wrong with them is said here."""
-    from aegir_dspy.report.document import result_document
+    from aegir_dspy.result import result_document
     from aegir_dspy.swarm import Swarm
 
     swarm = Swarm(vocabulary=vocabulary, checkpoint=checkpoint, device=device)

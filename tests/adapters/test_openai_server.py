@@ -31,7 +31,7 @@ from aegir_dspy.adapters.openai_server import Host, Limits, create_app, gate, se
 from aegir_dspy.adapters.openai_server.plan import chat_prompt  # noqa: E402
 from aegir_dspy.adapters.openai_server.wire import Message  # noqa: E402
 from aegir_dspy.errors import InputError  # noqa: E402
-from aegir_dspy.report.document import result_document  # noqa: E402
+from aegir_dspy.result import result_document  # noqa: E402
 from aegir_dspy.rwkv import Engine  # noqa: E402
 from aegir_dspy.swarm import Swarm  # noqa: E402
 

@@ -18,7 +18,7 @@ from hypothesis.internal.conjecture.utils import many  # noqa: E402
 from schemathesis.specs.openapi import checks as conformance  # noqa: E402
 
 from aegir_dspy.adapters.openai_server import Host, Limits, create_app  # noqa: E402
-from aegir_dspy.report.document import result_document  # noqa: E402
+from aegir_dspy.result import result_document  # noqa: E402
 from aegir_dspy.rwkv import Engine  # noqa: E402
 from aegir_dspy.swarm import Swarm  # noqa: E402
 

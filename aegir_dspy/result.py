@@ -1,4 +1,4 @@
-"""The JSON document ``aegir.result/1``."""
+"""A result as the JSON document ``aegir.result/1``."""
 
 from __future__ import annotations
 
