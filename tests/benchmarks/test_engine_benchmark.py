@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from aegir_dspy.rwkv import RWKV7, Geometry, zero_tensors
+from aegir_dspy.rwkv import RWKV7, Geometry, build_model, zero_tensors
+from aegir_dspy.rwkv.checkpoint import Weights
 
 TINY = Geometry(2, 64, 64, 256, 128, 16, 16, 16, 32)
 
@@ -117,3 +118,21 @@ def test_cuda_without_cuda(engine: Any, capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == (
         "engine: expected a CUDA device for --device cuda; found none: use --device cpu\n"
     )
+
+
+@torch.no_grad()
+def test_llama_gets_the_same_model(engine: Any, tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    llama_cpp = pytest.importorskip("llama_cpp")
+    llama, weights = (
+        importlib.import_module("_llama"),
+        importlib.import_module("parity").random_weights(TINY, 0),
+    )
+    llama.write_gguf(tmp_path / "tiny.gguf", weights, TINY, "bf16")
+    theirs = llama_cpp.Llama(str(tmp_path / "tiny.gguf"), n_ctx=256, logits_all=True, verbose=False)
+    tokens = [5, 7, 200, 31, 99, 6]
+    theirs.eval(tokens)
+    ours = build_model(Weights(weights, {}, {}, TINY, ""))
+    expected = ours.logits(ours(torch.tensor([tokens]))[0])[0]
+    found = torch.from_numpy(theirs.scores[: len(tokens)])
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.04 * float(expected.abs().max()))

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from aegir_dspy.rwkv import RWKV7, Engine, GenerationConfig, StatePool, StateTensors, zero_tensors
+from aegir_dspy.rwkv import RWKV7, Engine, GenerationConfig, StatePool, StateTensors, decoding, zero_tensors
 from aegir_dspy.rwkv.checkpoint import Weights, build_model
 from aegir_dspy.rwkv.cuda import graphs, layers, learning
 from aegir_dspy.rwkv.recurrence import _wkv_chunks, wkv_prefill, wkv_transition
@@ -192,6 +192,20 @@ def test_steps_from_graphs_are_steps(make_model: Callable[..., RWKV7]) -> None:
         near(found.shift, expected.shift, 1e-6)
         assert torch.equal(found.tail, expected.tail)
     assert recorded == [7, 4, 1, 8]
+
+
+def test_generation_by_graphs_is_generation(
+    checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine.load(checkpoint("ngram"))
+    prompts = [f"prompt {i}" * (i + 1) for i in range(13)]
+    configs = [GenerationConfig(max_tokens=4 + 3 * i, temperature=i % 2) for i in range(13)]
+    expected = engine.generate(prompts, config=configs)
+    monkeypatch.setattr(decoding, "stepper", lambda model: graphs.GraphedSteps(model, replayed).step)
+    found = engine.generate(prompts, config=configs)
+    assert [one.tokens for one in found] == [one.tokens for one in expected]
+    for one, other in zip(found, expected, strict=True):
+        near(one.state.tensors.kv, other.state.tensors.kv, 1e-5)
 
 
 @torch.no_grad()
