@@ -11,6 +11,9 @@ each column whose type is a term of the ontology:
   offer has a price);
 - the first column without repetition of a type that identifies: a key.
 
+What the columns of a data element are parts of is a class as well, and rows lead to it where the ontology has
+one property for that.
+
 What would leave a class without possible members is not said; neither is, of tables of hundreds of columns,
 more than can be checked. The result passes the gates of the verifier if the types are labels of the
 vocabulary, each column is there once, and the relations are known properties.
@@ -25,6 +28,7 @@ from dataclasses import dataclass, field, replace
 from aegir_dspy.ontology.axioms import Axiom
 from aegir_dspy.ontology.catalog import Catalog, load_catalog
 from aegir_dspy.ontology.composition import ColumnType, Composition, Element, Entry, OwnTerm, TableTypes
+from aegir_dspy.ontology.element_axioms import datatype_of, wholes
 from aegir_dspy.ontology.expectations import expectation
 from aegir_dspy.ontology.names import name_of
 from aegir_dspy.ontology.row_class import RowClasses
@@ -64,7 +68,9 @@ def compose(
     catalog = catalog or load_catalog()
     rows = RowClasses(ontology, vocabulary)
     by_name = {table.name: table for table in data}
+    elements = tuple(elements)
     composed, terms, entries = [], [], []
+    fragments: dict[str, _Fragment] = {}
     for types in tables:
         made = _Fragment(types, by_name.get(types.name), vocabulary, ontology, catalog, rows)
         made.write()
@@ -72,9 +78,22 @@ def compose(
         composed.append(replace(types, columns=tuple(map(_reasoned, types.columns)), term=made.row))
         terms += [term for term in made.own if term.name == made.row or _mentions(said, term.name)]
         entries += said
+        fragments[types.name] = replace(made, entries=said)
+    columns = {
+        (name, column.index): (cells.name if (cells := made._cells(column)) else None, column.type)
+        for name, made in fragments.items()
+        for column in made.types.columns
+    }
+    row_of = {name: (made.row, made.genus) for name, made in fragments.items()}
+    for whole in wholes(elements, columns, ontology, catalog, rows, row_of):
+        together = [*whole.entries, *(link for _, link in whole.links)]
+        about = [entry for name, _ in whole.links for entry in fragments[name].entries]
+        if len(_possible([*about, *together], ontology, catalog)) == len({*about, *together}):
+            terms += whole.terms
+            entries += together
     return Composition(
         tables=tuple(composed),
-        elements=tuple(elements),
+        elements=elements,
         terms=tuple(terms),
         axioms=tuple(dict.fromkeys(entries)),
         ontology=ontology.name,
@@ -186,7 +205,7 @@ class _Fragment:
             self._object(related)
 
     def _data(self, column: ColumnType, term: Term, again: bool) -> None:
-        datatype = self._datatype(column, term)
+        datatype = datatype_of(column.type, term, self.ontology)
         if not self._fits(term):
             self._elsewhere(term, datatype)
             return
@@ -256,15 +275,3 @@ class _Fragment:
             return False
         unique = len(set(cells.values)) == len(cells.values) and all(cell.strip() for cell in cells.values)
         return unique and expectation(column.type or "").unique is True
-
-    def _datatype(self, column: ColumnType, term: Term) -> str:
-        """The datatype of a column among those of the property's range, nearest to what cells look like."""
-        expected = expectation(column.type or term.name).datatype
-        allowed = [
-            name
-            for name in term.range
-            if name.startswith("xsd:") or (name in self.ontology and self.ontology[name].kind == "datatype")
-        ]
-        if not allowed or expected in allowed:
-            return expected
-        return next((name for name in allowed if self.ontology.is_a(expected, name)), allowed[0])

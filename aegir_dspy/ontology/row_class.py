@@ -150,6 +150,11 @@ class RowClasses:
                     found.append((-narrow, len(leads.range), leads.name, name))
         return min(found)[2:] if found else None
 
+    def link(self, genus: str, thing: str) -> str | None:
+        """The one object property that leads from things of the genus to what is named in its range."""
+        found = [leads.name for leads in self._leading(genus) if thing in leads.range]
+        return found[0] if len(found) == 1 else None
+
     def _leading(self, genus: str) -> list[Term]:
         """The object properties whose domain names the genus or what is above it, the root excepted."""
         known = self._known

@@ -3,10 +3,12 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import rdflib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,12 +24,14 @@ from aegir_dspy.ontology.composition import (
     TableTypes,
 )
 from aegir_dspy.ontology.composition_json import composition_to_json, parse_composition
+from aegir_dspy.ontology.export import to_manchester, to_turtle
 from aegir_dspy.ontology.registry import load_ontology
+from aegir_dspy.ontology.verbalise import plain_label, verbalise_entry
 from aegir_dspy.tables.table import Column, Table
 from aegir_dspy.verifier.profiles import PROFILES
 from aegir_dspy.verifier.verifier import Verifier
 
-VOCABULARY, ONTOLOGY = load_vocabulary("schema"), load_ontology("schema")
+VOCABULARY, ONTOLOGY, CATALOG = load_vocabulary("schema"), load_ontology("schema"), load_catalog()
 DATA = Path(__file__).parents[3] / "shared" / "data" / "train_dev"
 
 
@@ -149,6 +153,154 @@ def test_abstentions_have_reasons_and_elements_are_kept(gates: Verifier) -> None
     assert reasons[3] == "too short" and len(set(reasons)) == 2
     assert composition.elements == (element,)
     assert gates.score(composition, [table]).ok
+
+
+# --- data elements ------------------------------------------------------------------------------
+
+CUSTOMERS = {
+    "Name": "Person/name", "Street": "streetAddress", "City": "addressLocality", "ZIP": "postalCode",
+    "cardNumber": "CreditCardNumber", "Card holder": None, "Expiry": "Date", "Last_name": "familyName",
+    "First_name": "givenName",
+}  # fmt: skip
+SHOPS = {
+    "Shop": "LocalBusiness/name", "Street": "streetAddress", "Town": "addressLocality",
+    "Lat": "latitude", "Lon": "longitude", "Country": "Country", "Fee": "price", "Currency": "currency",
+    "Open from": "Date", "Until": "Date",
+}  # fmt: skip
+
+
+def typed(name: str, columns: dict[str, str | None]) -> tuple[TableTypes, Table]:
+    types = tuple(ColumnType(i, one, "" if one else "too few") for i, one in enumerate(columns.values()))
+    cells = tuple(Column(i, header, ("a", "b")) for i, header in enumerate(columns))
+    return TableTypes(name, types, subject=0), Table(name, "", cells)
+
+
+def element(name: str, *members: tuple[str, int]) -> Element:
+    return Element(name, tuple(Member(table, column) for table, column in members))
+
+
+def with_elements(*elements: Element) -> Composition:
+    types, data = zip(typed("customers", CUSTOMERS), typed("shops", SHOPS), strict=True)
+    return compose(types, VOCABULARY, ONTOLOGY, data=data, elements=elements)
+
+
+ADDRESS = element(
+    "PostalAddress", ("customers", 1), ("customers", 2), ("customers", 3), ("shops", 1), ("shops", 2)
+)
+ELEMENTS = (
+    ADDRESS,
+    element("PaymentCard", ("customers", 4), ("customers", 5), ("customers", 6)),
+    element("PersonName", ("customers", 7), ("customers", 8)),
+    element("GeoCoordinates", ("shops", 3), ("shops", 4)),
+    element("MonetaryAmount", ("shops", 6), ("shops", 7)),
+    element("Period", ("shops", 8), ("shops", 9)),
+)
+
+
+def test_what_columns_of_several_tables_are_parts_of_is_a_class(gates: Verifier) -> None:
+    composition, address = with_elements(ADDRESS), ":PostalAddressOfCustomers"
+    axioms = said(composition)
+    assert {"A": address, "B": "schema:PostalAddress"} in axioms["subclass.named"]
+    assert axioms["data_element.postal_address"] == [
+        {
+            "A": address, "street": "schema:streetAddress", "city": "schema:addressLocality",
+            "code": "schema:postalCode",
+        }
+    ]  # fmt: skip
+    for row in (":Customers", ":Shops"):  # both lead there
+        assert {"A": row, "p": ":postalAddress", "B": address} in axioms["some.object"]
+    own = {term.name: term for term in composition.terms}
+    assert own[address].label == "postal address of customers"
+    assert own[address].definition == (
+        "A postal address whose street address and address locality are columns of customers and shops."
+    )
+    labels = {term.name: term.label for term in composition.terms}
+    [entry] = [one for one in composition.axioms if one.template == "data_element.postal_address"]
+    spoken = verbalise_entry(
+        CATALOG[entry.template], entry, lambda name: labels.get(name) or plain_label(name)
+    )
+    assert spoken == (
+        "A postal address of customers is made of a street address, an address locality and, "
+        "where there is one, a postal code."
+    )
+    assert gates.score(composition, [typed("customers", CUSTOMERS)[1], typed("shops", SHOPS)[1]]).ok
+
+
+def test_every_form_is_said_and_exported() -> None:
+    composition = with_elements(*ELEMENTS)
+    axioms = said(composition)
+    forms = {template for template in axioms if template.startswith("data_element.")}
+    assert forms == {
+        "data_element.postal_address", "data_element.payment_card", "data_element.person_name",
+        "data_element.geo_coordinates", "data_element.money", "data_element.period",
+    }  # fmt: skip
+    assert axioms["data_element.payment_card"] == [
+        {
+            "A": ":PaymentCardOfCustomers", "Kind": "schema:PaymentCard", "number": ":cardNumber_2",
+            "holder": ":cardHolder", "expiry": ":expiry_2", "D": "xsd:date",
+        }
+    ]  # fmt: skip
+    assert {"d": ":cardHolder", "D": "xsd:string"} in axioms["domain_range.range_data"]
+    assert {"A": ":Shops", "p": "schema:geo", "B": ":GeoCoordinatesOfShops"} in axioms["some.object"]
+    data = [typed("customers", CUSTOMERS)[1], typed("shops", SHOPS)[1]]
+    verifier = Verifier()
+    score = verifier.score(composition, data)
+    assert score.ok, verifier.feedback(score)
+    silent = replace(with_elements(), elements=composition.elements)
+    assert score.R >= verifier.score(silent, data).R
+    assert parse_composition(composition_to_json(composition)).composition == composition
+    manchester = to_manchester(composition, CATALOG, ontology=ONTOLOGY)
+    graph = rdflib.Graph().parse(data=to_turtle(composition, CATALOG, ontology=ONTOLOGY), format="turtle")
+    for name in ("PaymentCardOfCustomers", "GeoCoordinatesOfShops", "PeriodOfShops"):
+        assert f"Class: :{name}" in manchester, manchester[:3000]
+        [term] = {s for s in graph.subjects(rdflib.RDF.type, rdflib.OWL.Class) if str(s).endswith(name)}
+        assert list(graph.objects(term, rdflib.RDFS.subClassOf))
+
+
+@pytest.mark.parametrize(
+    "silent",
+    [
+        element("city", ("customers", 2), ("shops", 2)),  # the same thing, no parts
+        element(
+            "PostalAddress", ("customers", 1), ("customers", 2), ("shops", 1), ("shops", 5)
+        ),  # no city here
+        element("Period", ("shops", 8), ("shops", 0)),
+        element("PostalAddress", ("customers", 1), ("customers", 77), ("gone", 1), ("gone", 2)),
+    ],
+)
+def test_an_element_without_its_parts_says_nothing_more(silent: Element) -> None:
+    assert with_elements(silent) == replace(with_elements(), elements=(silent,))
+
+
+def test_other_ontologies_have_no_terms_for_elements() -> None:
+    types, data = typed("customers", CUSTOMERS)
+    ontology = load_ontology("dbpedia")
+    composition = compose([types], VOCABULARY, ontology, data=[data], elements=[ELEMENTS[1]])
+    assert not [entry for entry in composition.axioms if entry.template.startswith("data_element.")]
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_any_elements_composed_pass_all_gates(gates: Verifier, data: st.DataObject) -> None:
+    headers = [*CUSTOMERS, *SHOPS, "IBAN", "Bank", "unit", "quantity", "", "x"]
+    kinds = st.none() | st.sampled_from(
+        [*filter(None, [*CUSTOMERS.values(), *SHOPS.values()]), "IBAN", "BIC"]
+    )
+    column = st.tuples(st.sampled_from(headers), kinds)
+    tables = []
+    for name in ("customers", "t1"):
+        columns = data.draw(st.lists(column, min_size=2, max_size=8))
+        types = tuple(ColumnType(i, one, "" if one else "rare") for i, (_, one) in enumerate(columns))
+        cells = tuple(Column(i, header, ("a", "b")) for i, (header, _) in enumerate(columns))
+        tables.append((TableTypes(name, types, subject=0), Table(name, "", cells)))
+    places = data.draw(st.permutations([(types.name, c.index) for types, _ in tables for c in types.columns]))
+    cut = data.draw(st.integers(2, len(places) - 2))
+    elements = [element("PostalAddress", *sorted(places[:cut])), element("Größe", *sorted(places[cut:]))]
+    read = [table for _, table in tables]
+    made = compose([types for types, _ in tables], VOCABULARY, ONTOLOGY, data=read, elements=elements)
+    score = gates.score(made, read)
+    assert score.ok, gates.feedback(score)
+    assert made.elements == tuple(elements)
 
 
 # A composition's JSON has no NUL.
