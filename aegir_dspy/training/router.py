@@ -42,7 +42,7 @@ _STEPS = 200
 class RouterConfig:
     """cost: of a reading, in nats. decay: of the weights, on standardised features."""
 
-    cost: float = 0.01
+    cost: float = 0.03
     decay: float = 100.0
 
 
