@@ -10,75 +10,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Self, TypedDict, Unpack, get_args
+from typing import Any, Self, Unpack, get_args
 
 from dspy.predict.parameter import Parameter
 
 from aegir_dspy._version import __version__
-from aegir_dspy.annotator.bundle import Bundle, default_bundle, load_bundle
-from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
+from aegir_dspy.annotator.bundle import Bundle
 from aegir_dspy.errors import CheckpointError, InputError
 from aegir_dspy.latent import FusionMode, RWKVStateFusion
-from aegir_dspy.latent.store import StateStore
-from aegir_dspy.ontology.vocabulary import (
-    RELATION_VOCABULARIES,
-    VOCABULARIES,
-    Label,
-    Vocabulary,
-    load_vocabulary,
-)
-from aegir_dspy.orchestrator.agent import Agent
-from aegir_dspy.orchestrator.decision import Replanner
-from aegir_dspy.orchestrator.describe import Describer
-from aegir_dspy.orchestrator.execution import Limits
-from aegir_dspy.orchestrator.roster import Preference
-from aegir_dspy.orchestrator.swarm_orchestrator import OrchestratorConfig, SwarmOrchestrator
-from aegir_dspy.tables.context import ContextConfig
+from aegir_dspy.ontology.vocabulary import RELATION_VOCABULARIES, VOCABULARIES, Label, Vocabulary
+from aegir_dspy.orchestrator.table_swarm import SwarmConfig, TableSwarm, Working, bundle_of, vocabulary_of
 
-__all__ = ["FOREIGN", "ShardSettings", "SwarmConfig", "TableSettings", "Working"]
+__all__ = ["FOREIGN", "ShardSettings", "TableSettings"]
 
 FOREIGN = f"expected a state that Swarm.save of aegir-dspy {__version__} wrote, found another"
-
-
-@dataclass(frozen=True)
-class SwarmConfig:
-    """Everything that decides what a swarm answers, beside its weights.
-
-    Attributes:
-        vocabulary: a built-in name (``schema``, ``sotab82``, ``sotab32``, ``dbpedia``), a file, or a
-            `Vocabulary`.
-        relations: what the relation of a column to the subject column may be, likewise: ``sotab_cpa``, a file
-            or a `Vocabulary`.
-        checkpoint: weights written by ``aegir train``; None for those that ship in the package.
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
-        context: how many context columns inform a target; 0 reads every column alone.
-        abstain_below: confidence under which no type is given; None for the checkpoint's own threshold.
-        max_agents: most columns read at once; bounds memory, does not change the result.
-        deep: whether columns that stay unsure are judged once more, by how well their cells back each
-            candidate, see `aegir_dspy.orchestrator.deep_search`.
-        max_critical_steps: steps on the longest path after which nothing more is started; None for no limit.
-        store: folder in which what was read is kept, see `aegir_dspy.latent.StateStore`; what is in there is
-            not read again. None for no such folder. Does not change the result, and is not saved.
-    """
-
-    vocabulary: str | Vocabulary = "schema"
-    relations: str | Vocabulary = "sotab_cpa"
-    checkpoint: str | None = None
-    device: str = "cpu"
-    context: int = 8
-    abstain_below: float | None = None
-    max_agents: int = 512
-    deep: bool = False
-    max_critical_steps: int | None = None
-    store: str | Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.context < 0 or self.max_agents < 1:
-            raise InputError(
-                f"expected context >= 0 and max_agents >= 1, found {self.context} and {self.max_agents}"
-            )
 
 
 class _Settings(Parameter):  # type: ignore[misc]
@@ -91,16 +38,8 @@ class _Settings(Parameter):  # type: ignore[misc]
         """Nothing that is learned."""
 
 
-class Working(TypedDict, total=False):
-    """How a swarm for tables works together, see `SwarmOrchestrator`; not saved."""
-
-    agents: Sequence[Agent]
-    replanner: Replanner | None
-    prefer: Preference
-
-
 class TableSettings(_Settings):
-    """Configuration and orchestrator of a swarm for tables.
+    """What annotates tables, as DSPy saves and loads it.
 
     Args:
         config: what decides its answers.
@@ -113,11 +52,16 @@ class TableSettings(_Settings):
 
     def __init__(self, config: SwarmConfig, **working: Unpack[Working]) -> None:
         self._working = working
-        self._set(config, _bundle(config))
+        self.swarm = TableSwarm(config, bundle_of(config), **working)
+
+    @property
+    def config(self) -> SwarmConfig:
+        """What the swarm was made with."""
+        return self.swarm.config
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
         """The configuration, the checkpoint's hash and the names of its specialists; never weights."""
-        bundle = self.orchestrator.annotator.bundle
+        bundle = self.swarm.bundle
         return {
             "config": _saved(self.config),
             "checkpoint_sha256": bundle.sha256,
@@ -134,16 +78,13 @@ class TableSettings(_Settings):
             InputError: the state is not one of a swarm for tables, or of one with other specialists.
         """
         config, expected = _restored_config(state)
-        found, known = state.get("specialists", []), _members(self.orchestrator.annotator.bundle)
+        found, known = state.get("specialists", []), _members(self.swarm.bundle)
         if found != known:
             raise InputError(
                 f"expected the state of a swarm with the specialists {known}, found one with {found}: "
                 f"make Swarm(checkpoint={config.checkpoint!r}) and load into that"
             )
-        bundle, own = (
-            self.orchestrator.annotator.bundle,
-            self.orchestrator.annotator.bundle.sha256 == expected,
-        )
+        bundle, own = self.swarm.bundle, self.swarm.bundle.sha256 == expected
         config = replace(
             config,
             device=self.config.device,
@@ -151,33 +92,13 @@ class TableSettings(_Settings):
             checkpoint=self.config.checkpoint if own else config.checkpoint,
         )
         if not own:
-            bundle = _bundle(config)
+            bundle = bundle_of(config)
         if bundle.sha256 != expected:
             raise CheckpointError(
                 f"expected the checkpoint {expected[:12]} this swarm was saved with, found "
                 f"{bundle.sha256[:12]}: load into Swarm(checkpoint=...) of that file, or save the swarm again"
             )
-        self._set(config, bundle)
-
-    def _set(self, config: SwarmConfig, bundle: Bundle) -> None:
-        self.config = config
-        annotator = ColumnTypeAnnotator(
-            bundle,
-            _vocabulary(config.vocabulary),
-            AnnotatorConfig(
-                ContextConfig(columns=config.context), config.abstain_below, columns_at_once=config.max_agents
-            ),
-            None if config.store is None else StateStore(config.store),
-        )
-        describer = Describer(
-            bundle, annotator.vocabulary, _vocabulary(config.relations), annotator.threshold
-        )
-        self.orchestrator = SwarmOrchestrator(
-            annotator,
-            describer,
-            OrchestratorConfig(deep=config.deep, limits=Limits(critical_steps=config.max_critical_steps)),
-            **self._working,
-        )
+        self.swarm = TableSwarm(config, bundle, **self._working)
 
 
 class ShardSettings(_Settings):
@@ -247,20 +168,10 @@ def _members(bundle: Bundle) -> list[str]:
     return [member.name for member in bundle.config.members]
 
 
-def _bundle(config: SwarmConfig) -> Bundle:
-    if config.checkpoint is None:
-        return default_bundle(config.device)
-    return load_bundle(Path(config.checkpoint), config.device)
-
-
-def _vocabulary(vocabulary: str | Vocabulary) -> Vocabulary:
-    return vocabulary if isinstance(vocabulary, Vocabulary) else load_vocabulary(vocabulary)
-
-
 def _saved(config: SwarmConfig) -> dict[str, Any]:
     """JSON form: a built-in vocabulary by name, any other whole, so that no other file is needed."""
     vocabularies = {
-        name: given if given in (*VOCABULARIES, *RELATION_VOCABULARIES) else asdict(_vocabulary(given))
+        name: given if given in (*VOCABULARIES, *RELATION_VOCABULARIES) else asdict(vocabulary_of(given))
         for name, given in (("vocabulary", config.vocabulary), ("relations", config.relations))
     }
     checkpoint = None if config.checkpoint is None else str(Path(config.checkpoint).absolute())

@@ -10,40 +10,30 @@ input, their states are fused, the primary answers from the fused state.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from importlib import import_module
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import dspy
 
-from aegir_dspy._version import __version__
 from aegir_dspy.annotator.annotation import ColumnAnnotation, TableAnnotation
 from aegir_dspy.annotator.relations import RelationAnnotator
 from aegir_dspy.annotator.types import ColumnTypeAnnotator
 from aegir_dspy.errors import FailureRecord, InputError
 from aegir_dspy.latent import FusionMode, RWKVStateFusion
 from aegir_dspy.ontology.vocabulary import Vocabulary
-from aegir_dspy.orchestrator.artifacts import MemoryArtifacts
-from aegir_dspy.orchestrator.describe import Describer
-from aegir_dspy.orchestrator.execution import Event
-from aegir_dspy.orchestrator.failure import masked_record
 from aegir_dspy.orchestrator.outcome import Usage
 from aegir_dspy.orchestrator.swarm_orchestrator import Said, SwarmOrchestrator
-from aegir_dspy.settings import FOREIGN, ShardSettings, SwarmConfig, TableSettings, Working
+from aegir_dspy.orchestrator.table_swarm import SwarmConfig, TableResult, Tables, TableSwarm, Working
+from aegir_dspy.settings import FOREIGN, ShardSettings, TableSettings
 from aegir_dspy.shards import Alignments, read_shards, swarm_predictors
 from aegir_dspy.specialist import Primary, Source, Specialist, fuse, record_call
-from aegir_dspy.tables import Table, TableSet, read_tables
+from aegir_dspy.tables import Table
 from aegir_dspy.verifier import Verifier
 
 __all__ = ["Swarm", "SwarmConfig", "Usage", "annotator_roles"]
-
-T = TypeVar("T")
-Tables = TableSet | Sequence[Table] | Table | str | Path
 
 
 class Swarm(dspy.Module):  # type: ignore[misc]
@@ -88,11 +78,11 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         alignments: Alignments | None = None,
         config: SwarmConfig | None = None,
         working: Working | None = None,
-        **fields: Any,
+        **options: Any,
     ) -> None:
         super().__init__()
         self._signature = None if signature is None else dspy.ensure_signature(signature)
-        given = replace(config or SwarmConfig(), **fields)
+        given = replace(config or SwarmConfig(), **options)
         self.settings: TableSettings | ShardSettings
         if self._signature is None:
             self.settings = TableSettings(given, **(working or {}))
@@ -137,35 +127,16 @@ class Swarm(dspy.Module):  # type: ignore[misc]
             tables: what `read_tables` returns, tables, one table, or a path to read.
             on_table: called with each table's annotation as soon as there is one.
         """
-        given = _table_set(tables)
-        plan, artifacts = self.orchestrator.plan(given), MemoryArtifacts()
-
-        def ended(event: Event) -> None:
-            if on_table and event.kind == "ended" and event.task.kind == "annotate":
-                for annotation in _annotated(event, artifacts):
-                    on_table(annotation)
-
-        run = _in_a_loop(self.orchestrator.run(plan, artifacts, given, on_event=ended))
-        return self.prediction(self.orchestrator.said(plan, run, artifacts), given.failures)
+        return self._shown(self.table_swarm(tables, on_table))
 
     def prediction(self, said: Said, failures: Sequence[FailureRecord] = ()) -> dspy.Prediction:
         """What the orchestrator made of some tables, and records of what could not be read before."""
-        for annotation in said.annotations:
+        return self._shown(self.table_swarm.prediction(said, failures))
+
+    def _shown(self, result: TableResult) -> dspy.Prediction:
+        for annotation in result.annotations:
             self._record(annotation)
-        return dspy.Prediction(
-            annotations=list(said.annotations),
-            relations=[relation for table in said.annotations for relation in table.relations],
-            elements=list(said.elements),
-            composition=said.composition,
-            score=said.score,
-            failures=[
-                *map(masked_record, failures),
-                *_abstentions(said.annotations, self._annotator.threshold),
-                *said.failures,
-            ],
-            usage=said.usage,
-            identity=self.identity(said.tables),
-        )
+        return dspy.Prediction(**{one.name: getattr(result, one.name) for one in fields(result)})
 
     @property
     def config(self) -> SwarmConfig:
@@ -173,15 +144,20 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         return self.settings.config if isinstance(self.settings, TableSettings) else self._config
 
     @property
+    def table_swarm(self) -> TableSwarm:
+        """The swarm without DSPy around it."""
+        if not isinstance(self.settings, TableSettings):
+            raise InputError("expected a swarm for tables, found one with a signature: make Swarm()")
+        return self.settings.swarm
+
+    @property
     def _annotator(self) -> ColumnTypeAnnotator:
-        return self.orchestrator.annotator
+        return self.table_swarm.annotator
 
     @property
     def orchestrator(self) -> SwarmOrchestrator:
         """What plans and runs the work on tables."""
-        if not isinstance(self.settings, TableSettings):
-            raise InputError("expected a swarm for tables, found one with a signature: make Swarm()")
-        return self.settings.orchestrator
+        return self.table_swarm.orchestrator
 
     @property
     def graph(self) -> Any:
@@ -193,18 +169,14 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         return import_module("aegir_dspy.adapters.langgraph_app").swarm_graph(self)
 
     @property
-    def _describer(self) -> Describer:
-        return self.orchestrator.describer
-
-    @property
     def relations(self) -> RelationAnnotator:
         """What says how columns are related to the subject column of their table."""
-        return self._describer.relating
+        return self.orchestrator.describer.relating
 
     @property
     def verifier(self) -> Verifier:
         """What scores the compositions; `verifier.metric` is a metric of DSPy."""
-        return self._describer.verifier
+        return self.table_swarm.verifier
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -212,25 +184,8 @@ class Swarm(dspy.Module):  # type: ignore[misc]
         return self._annotator.vocabulary
 
     def identity(self, tables: Sequence[Table] = ()) -> dict[str, Any]:
-        """What decides a result: version, weights, vocabulary; `run` hashes these, settings and the input."""
-        vocabulary = f"{self.vocabulary.name}@{self.vocabulary.sha256[:12]}"
-        bundle, asked = self._annotator.bundle, self._annotator.members
-        members = {m.name: m.sha256 for m in bundle.config.members if m.name in asked}
-        router = {} if self._annotator.router is None else {"router": self._annotator.router.sha256}
-        checkpoints = {"columns": bundle.sha256, **members, **router}
-        deep = self.orchestrator.deep.config if self.config.deep else None
-        settings = (self.config.context, self._annotator.threshold, self._describer.relations.sha256, deep)
-        said = (__version__, vocabulary, checkpoints, settings, self.verifier.identity)
-        run = hashlib.sha256(repr(said).encode())
-        for table in tables:
-            run.update(repr((table.name, table.columns)).encode())
-        return {
-            "version": __version__,
-            "checkpoints": checkpoints,
-            "vocabulary": vocabulary,
-            "verifier": self.verifier.identity,
-            "run": run.hexdigest(),
-        }
+        """See `TableSwarm.identity`."""
+        return self.table_swarm.identity(tables)
 
     def load_state(self, state: dict[str, Any], *, allow_unsafe_lm_state: bool = False) -> None:
         """Inverse of `dump_state`, on the device of this swarm.
@@ -280,55 +235,3 @@ def _evidence_fields(column: ColumnAnnotation) -> dict[str, str]:
     for evidence in column.evidence:
         found.setdefault("context" if evidence.kind == "context" else "column", []).append(evidence.text)
     return {name: ": ".join(found.get(name, ())) for name in ("column", "context")}
-
-
-def _in_a_loop(work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, also where a loop is running already, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1) as aside:
-        return aside.submit(asyncio.run, work).result()
-
-
-def _annotated(event: Event, artifacts: MemoryArtifacts) -> tuple[TableAnnotation, ...]:
-    """What a task that has ended said of its tables."""
-    key = event.detail["outcome"].artifact
-    found: tuple[TableAnnotation, ...] = () if key is None else artifacts.get(event.task.kind, key)
-    return found
-
-
-def _table_set(tables: Tables) -> TableSet:
-    if isinstance(tables, TableSet):
-        return tables
-    if isinstance(tables, str | Path):
-        return read_tables(tables)
-    given = tuple(tables) if isinstance(tables, Sequence) else (tables,)
-    found = tuple(table for table in given if isinstance(table, Table))
-    if len(found) == len(given):
-        return TableSet(found)
-    raise InputError(
-        f"expected tables, found {type(tables).__name__}: pass aegir_dspy.read_tables(path), or a path"
-    )
-
-
-def _abstentions(annotations: Sequence[TableAnnotation], threshold: float) -> Iterator[FailureRecord]:
-    for table in annotations:
-        for column in table.columns:
-            if not column.abstained:
-                continue
-            task = f"annotate:{table.name}[{column.index}]"
-            if not column.candidates:
-                yield FailureRecord(
-                    task, "primary", "low_confidence", "the column has neither values nor a header"
-                )
-                continue
-            best = column.candidates[0]
-            yield FailureRecord(
-                task,
-                "primary",
-                "low_confidence",
-                f"best type {best.type} at {best.probability:.2f} is below {threshold:.2f}",
-                f"{table.source}: column {column.index + 1} {column.name or ''}".rstrip(),
-            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aegir_dspy.adapters.langgraph_app.application import Doubt, Verdict
 from aegir_dspy.annotator.annotation import ColumnAnnotation, Evidence, TableAnnotation
@@ -16,8 +16,11 @@ from aegir_dspy.orchestrator.execution import Event, Run, Start
 from aegir_dspy.orchestrator.plan import TablePlan
 from aegir_dspy.orchestrator.swarm_orchestrator import Said
 from aegir_dspy.orchestrator.table_agents import TYPES
+from aegir_dspy.orchestrator.table_swarm import TableSwarm
 from aegir_dspy.result import result_document
-from aegir_dspy.swarm import Swarm
+
+if TYPE_CHECKING:
+    from aegir_dspy.swarm import Swarm
 
 __all__ = ["SwarmApplication"]
 
@@ -32,7 +35,7 @@ class SwarmApplication:
 
     types: Mapping[str, Any] = TYPES
 
-    def __init__(self, swarm: Swarm, review_below: float | None = None) -> None:
+    def __init__(self, swarm: Swarm | TableSwarm, review_below: float | None = None) -> None:
         self.swarm, self.review_below = swarm, review_below
 
     @property

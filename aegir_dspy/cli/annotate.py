@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,7 +19,7 @@ from aegir_dspy.cli.run import asked_for, carried_out
 from aegir_dspy.errors import InputError
 
 if TYPE_CHECKING:
-    from aegir_dspy.swarm import Swarm
+    from aegir_dspy.orchestrator.table_swarm import TableResult, TableSwarm
     from aegir_dspy.tables import Table
 
 __all__ = ["EXAMPLES", "AnnotateFormat", "Format", "annotate", "check_output", "write_output"]
@@ -96,7 +96,7 @@ def annotate(
     Exit code 1 when some file could not be read (the others are annotated), 2 when nothing could.
     """
     check_output(out)
-    from aegir_dspy.swarm import Swarm
+    from aegir_dspy.orchestrator.table_swarm import SwarmConfig, TableSwarm
     from aegir_dspy.tables import read_tables
 
     settings = {
@@ -111,7 +111,7 @@ def annotate(
     asked = asked_for(ctx, data or (), settings, run, resume)
     # A kept run reads everything itself: what it counts does not depend on when it was killed.
     states = _usable_store() if store and asked.folder is None else None
-    swarm = Swarm(**asked.settings, max_agents=max_agents, store=states)
+    swarm = TableSwarm(SwarmConfig(**asked.settings, max_agents=max_agents, store=states))
     if asked.folder is not None:
         said = carried_out(asked, swarm, quiet=quiet)
         prediction, annotated = swarm.prediction(said), said.tables
@@ -145,7 +145,12 @@ def _usable_store() -> Path | None:
 
 
 def _render(
-    prediction: Any, tables: Sequence[Table], swarm: Swarm, format: AnnotateFormat, *, to_file: bool
+    prediction: TableResult,
+    tables: Sequence[Table],
+    swarm: TableSwarm,
+    format: AnnotateFormat,
+    *,
+    to_file: bool,
 ) -> str:
     if format is AnnotateFormat.JSON:
         from aegir_dspy.result import result_document
@@ -154,6 +159,8 @@ def _render(
     if format is not AnnotateFormat.TEXT:
         from aegir_dspy.report.ontology import written
 
+        if prediction.composition is None:
+            raise InputError("expected a composition to write, found none: --format json says what failed")
         return written(prediction.composition, tables, swarm.verifier, format.value)
     from aegir_dspy.report.text import render_result
 

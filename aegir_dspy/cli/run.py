@@ -17,7 +17,7 @@ from aegir_dspy.errors import InputError
 
 if TYPE_CHECKING:
     from aegir_dspy.orchestrator.swarm_orchestrator import Said
-    from aegir_dspy.swarm import Swarm
+    from aegir_dspy.orchestrator.table_swarm import TableSwarm
 
 __all__ = ["Asked", "asked_for", "carried_out"]
 
@@ -73,7 +73,7 @@ def asked_for(
     return Asked(begun.data, begun.settings, resume, resumed=True)
 
 
-def carried_out(asked: Asked, swarm: Swarm, *, quiet: bool) -> Said:
+def carried_out(asked: Asked, swarm: TableSwarm, *, quiet: bool) -> Said:
     """The run to its end, from where it is.
 
     Raises:
