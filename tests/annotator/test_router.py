@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aegir_dspy.annotator.bundle import ROUTER_SUFFIX, Bundle, load_bundle
+from aegir_dspy.annotator.bundle import ROUTER_SUFFIX, Bundle, default_bundle, load_bundle
 from aegir_dspy.annotator.router import CONTEXT, Router, load_router, save_router
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.errors import CheckpointError
@@ -65,3 +65,10 @@ def test_the_router_decides_who_reads_again(bundle: Bundle, tables: list[Table])
     nobody, everybody = tokens(-9.0), tokens(9.0)
     assert (everybody > nobody).all()
     assert torch.equal(tokens(-9.0, routed=False), tokens(None))
+
+
+def test_the_shipped_router_knows_the_shipped_primary_and_its_members() -> None:
+    shipped = default_bundle()
+    annotator = ColumnTypeAnnotator(shipped, load_vocabulary("schema"))
+    assert annotator.router is not None and annotator.router.checkpoint == shipped.sha256
+    assert set(annotator.router.readers) == {CONTEXT, *annotator.members}
