@@ -162,9 +162,9 @@ def _shown(
 
 def _masked(cells: Sequence[str], annotation: ColumnAnnotation) -> list[str]:
     """As if the column were of each type it may well be: names stay hidden where it may be one of names."""
-    for label in (annotation.type, *(c.type for c in annotation.candidates if c.probability >= _LIKELY)):
-        cells = masked(cells, label)
-    return list(cells)
+    labels = (annotation.type, *(c.type for c in annotation.candidates if c.probability >= _LIKELY))
+    ways = [masked(cells, label) for label in labels]
+    return [max(shown, key=lambda one: one.count("***")) for shown in zip(*ways, strict=True)]
 
 
 def _id(table: int, column: int) -> str:
