@@ -31,11 +31,14 @@ class Retry:
 class Decompose:
     """Do the parts, side by side, then `join`: the task that is given their values beside its own inputs.
 
+    None of these is given first to one of the agents to `avoid`.
+
     The ids of the parts start with that of the task; they need nothing but what the task needs.
     """
 
     parts: tuple[Task, ...]
     join: Task
+    avoid: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,10 +179,17 @@ class _SpentError(Exception):
 class _Attempts:
     """One task, tried until it is done or given up."""
 
-    def __init__(self, execution: Execution, task: Task, inputs: Mapping[str, Any], start: Start) -> None:
+    def __init__(
+        self,
+        execution: Execution,
+        task: Task,
+        inputs: Mapping[str, Any],
+        start: Start,
+        avoid: frozenset[str] = frozenset(),
+    ) -> None:
         self.execution, self.inputs, self.start = execution, dict(inputs), start
         self.task, self.agent = task, "orchestrator"
-        self.avoid = frozenset[str]()
+        self.avoid = avoid
         self.failures: list[FailureRecord] = []
         self.parts: list[Outcome] = []
         self.tokens, self.cost = 0, 0.0  # of attempts that failed
@@ -288,7 +295,7 @@ class _Attempts:
     async def _decompose(self, decision: Decompose) -> None:
         """Do the parts; what they made goes to the task that joins them, which is tried next."""
         bodies = [
-            self.start(part, _Attempts(self.execution, part, self.inputs, self.start).run)
+            self.start(part, _Attempts(self.execution, part, self.inputs, self.start, decision.avoid).run)
             for part in decision.parts
         ]
         ended = await asyncio.gather(*bodies)
@@ -297,7 +304,7 @@ class _Attempts:
             self.execution.on_event(Event("ended", part, outcome.agent, {"outcome": outcome}))
             if outcome.artifact is not None:
                 self.inputs[part.id] = self.execution.artifacts.get(part.kind, outcome.artifact)
-        self.task, self.avoid = decision.join, frozenset()
+        self.task, self.avoid = decision.join, decision.avoid
 
 
 def _missing(task: Task, reason: str) -> Outcome:

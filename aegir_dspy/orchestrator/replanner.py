@@ -3,7 +3,7 @@
 ==================  =====================================================================================
 context_overflow    decompose; else fewer rows; else an agent that has not overflowed; else give up
 parse               temperature 0; the second time another agent, or a higher one and another seed
-low_confidence      look deeper, on another agent; the second time decompose
+low_confidence      look deeper, on another agent; when all are unsure, decompose
 gate, contradiction another agent and seed, told what the verifier refused
 timeout             another agent with twice the time; the second time decompose
 provider_down       another agent; when all are down, wait; when all refuse for good, give up
@@ -21,8 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aegir_dspy.errors import FailureRecord
 from aegir_dspy.orchestrator.agent import Agent
-from aegir_dspy.orchestrator.decision import Decision, GiveUp
-from aegir_dspy.orchestrator.failure import facts
+from aegir_dspy.orchestrator.decision import Decision, GiveUp, Retry
 from aegir_dspy.orchestrator.strategies import Case, Rules
 from aegir_dspy.orchestrator.task import Task
 
@@ -48,7 +47,7 @@ class RetryOnly:
     ) -> Decision:
         """See `aegir_dspy.orchestrator.decision.Replanner`."""
         case = Case(task, failures, agents, self.rules)
-        return case.spent() or case.wait()
+        return case.spent() or Retry(task.again(), wait=min(case.backoff(), self.rules.longest_wait))
 
 
 class RuleReplanner:
@@ -90,8 +89,7 @@ def _parse(case: Case) -> Decision:
 
 def _low_confidence(case: Case) -> Decision:
     deeper = {"depth": int(case.task.inputs.get("depth", 0)) + 1}
-    parts = case.decompose() if case.times > 1 else None
-    return parts or case.reassign(**deeper) or case.retry(**deeper)
+    return case.reassign(**deeper) or case.decompose() or case.retry(**deeper)
 
 
 def _refused(case: Case) -> Decision:
@@ -107,11 +105,10 @@ def _timeout(case: Case) -> Decision:
 
 
 def _provider_down(case: Case) -> Decision:
-    refused = {one.agent for one in case.failures if "permanent" in facts(one)}
     if found := case.reassign():
         return found
-    if all(agent.name in refused for agent in case.agents):
-        return GiveUp("refused by every agent with its skill")
+    if all(agent.name in case.unable for agent in case.agents):
+        return GiveUp("no agent with its skill is able to do it")
     return case.wait(create=True)
 
 

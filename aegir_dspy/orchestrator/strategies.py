@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -91,28 +92,55 @@ class Case:
         spread = 0.5 + int.from_bytes(digest[:4], "big") / 2**33
         return max(self.asked, min(waited, self.rules.longest_wait) * spread)
 
+    def failed(self, *kinds: str) -> frozenset[str]:
+        """The agents that failed at it in one of these ways."""
+        return frozenset(one.agent for one in self.failures if one.failure_class in kinds)
+
+    @property
+    def unable(self) -> frozenset[str]:
+        """The agents for which asking again changes nothing."""
+        refused = frozenset(one.agent for one in self.failures if "permanent" in facts(one))
+        return refused | self.failed("low_confidence", "context_overflow")
+
+    @property
+    def down(self) -> frozenset[str]:
+        """The agents that were not there."""
+        return self.failed("provider_down")
+
+    @property
+    def shunned(self) -> frozenset[str]:
+        """The agents that are not asked while there are others: not able, or not there; else not able."""
+        for some in (self.unable | self.down, self.unable):
+            if any(agent.name not in some for agent in self.agents):
+                return some
+        return frozenset()
+
     def retry(self, **inputs: Any) -> Retry:
-        """On any agent, with other parameters where some are given."""
-        return Retry(self.task.again(**inputs))
+        """On an agent that is able and there, with other parameters where some are given."""
+        return Retry(self.task.again(**inputs), self.shunned)
 
     def wait(self, *, create: bool = False) -> Decision:
-        """Later, on any agent that has not refused for good; on a new one where one can be created."""
+        """Later, on an agent that is able; on a new one where one can be created."""
         if self.asked > self.rules.longest_wait:
             return GiveUp(f"asked to wait {self.asked:g} s, {self.rules.longest_wait:g} s are allowed")
-        refused = frozenset(one.agent for one in self.failures if "permanent" in facts(one))
-        return Retry(self.task.again(), refused, self.backoff(), create)
+        return Retry(self.task.again(), self.shunned, self.backoff(), create)
 
     def reassign(self, **inputs: Any) -> Retry | None:
-        """To an agent that has not failed at it in this way."""
-        tried = {one.agent for one in self.failures if one.failure_class == self.kind}
-        if all(agent.name in tried for agent in self.agents):
+        """To those that failed least at it, of those able, there, and not failed in this way."""
+        barred = self.unable | self.down | self.failed(self.kind)
+        often = Counter(one.agent for one in self.failures)
+        open_ = [agent.name for agent in self.agents if agent.name not in barred]
+        if not open_:
             return None
-        return Retry(self.task.again(**inputs), frozenset(tried))
+        least = min(often[name] for name in open_)
+        return Retry(self.task.again(**inputs), barred | {name for name in open_ if often[name] > least})
 
     def decompose(self) -> Decompose | None:
         """Its parts, where its kind has any and it was not decomposed yet."""
         parts = self.rules.parts.get(self.task.kind)
-        return None if parts is None or "parts" in self.task.inputs else parts(self.task)
+        found = None if parts is None or "parts" in self.task.inputs else parts(self.task)
+        # What was too large for an agent may be right for it in parts.
+        return found and replace(found, avoid=(self.unable - self.failed("context_overflow")) | self.down)
 
     def fewer(self) -> Retry | None:
         """Half of what it looks at, where that is a number among its inputs."""
@@ -126,7 +154,7 @@ class Case:
         seconds = None if budget.seconds is None else budget.seconds * factor
         stall = None if budget.stall is None else budget.stall * factor
         task = replace(self.task.again(), budget=replace(budget, seconds=seconds, stall=stall))
-        return Retry(task, frozenset(one.agent for one in self.failures if one.failure_class == self.kind))
+        return Retry(task, self.shunned | self.failed("timeout"))
 
 
 def halves(name: str, join: str = "") -> Decomposition:

@@ -125,7 +125,27 @@ def test_what_is_unsure_is_looked_at_deeper_by_another() -> None:
     first = retried(decide(failed("low_confidence"), agents="ab", depth=1))
     assert first.task.inputs["depth"] == 2 and first.avoid == {"a"}
     twice = (failed("low_confidence"), failed("low_confidence", "b", 2))
+    assert retried(decide(*twice, agents="abc", items=[1, 2])).avoid == {"a", "b"}
     assert isinstance(decide(*twice, agents="ab", items=[1, 2]), Decompose)
+    assert retried(decide(*twice, agents="ab")).task.inputs["depth"] == 1
+
+
+def test_an_agent_that_is_not_able_is_not_asked_again() -> None:
+    """Whatever else goes wrong later; of the others those that failed least are asked first."""
+    unsure, down = failed("low_confidence"), failed("provider_down", "b", 2)
+    assert retried(decide(unsure, down, agents="abcd")).avoid == {"a", "b"}
+    late = failed("timeout", "c", 3)
+    assert retried(decide(unsure, down, late, agents="abcd")).avoid == {"a", "b", "c"}
+    limited = failed("resource", "d", 4)
+    assert retried(decide(unsure, down, late, limited, agents="abcde")).avoid == {"a", "b", "c", "d"}
+    waiting = retried(decide(unsure, failed("resource", "b", 2), agents="ab"))
+    assert waiting.avoid == {"a"} and waiting.wait > 0
+
+
+def test_parts_are_given_to_agents_that_are_there() -> None:
+    failures = (failed("provider_down"), failed("context_overflow", "b", 2))
+    parts = decide(*failures, agents="abc", items=[1, 2])
+    assert isinstance(parts, Decompose) and parts.avoid == {"a"}
 
 
 def test_an_agent_is_told_what_was_refused() -> None:
