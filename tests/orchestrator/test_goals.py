@@ -231,6 +231,14 @@ def test_the_local_engine_plans_within_the_schema(make_weights: Callable[..., Pa
     assert any(sizes)
 
 
+def test_a_plan_of_the_local_engine_is_checked_too(
+    make_weights: Callable[..., Path], tmp_path: Path, repository: Path
+) -> None:
+    lm = aegir_dspy.lm(make_weights(tmp_path / "weights.safetensors"), max_tokens=60, cache=False)
+    with dspy.context(adapter=aegir_dspy.CompactAdapter()), pytest.raises(AegirError, match="in 2 tries"):
+        asyncio.run(planner(lm, tries=2).plan(Goal("Document this", [repository])))
+
+
 class Kept(dspy.Signature):  # type: ignore[misc]
     """Say how a text sounds."""
 
@@ -249,6 +257,14 @@ def test_an_agent_on_dspy(agent_of: Any, run: Any) -> None:
     ran = run(tasks, [agent, agent_of("x", lambda job: f"text {job.task.id}")])
     assert ran.values["c"] == "glad"
     assert "text a" in str(lm.history[0]["messages"])
+
+
+def test_an_agent_on_the_local_engine(make_weights: Callable[..., Path], tmp_path: Path, run: Any) -> None:
+    lm = aegir_dspy.lm(make_weights(tmp_path / "weights.safetensors"), cache=False)
+    agent = DSPyAgent("local", ["hear"], Kept, lm=lm, adapter=aegir_dspy.CompactAdapter())
+    ran = run([Task(f"t{i}", "hear", {"texts": [f"text {i}"]}) for i in range(5)], [agent])
+    assert len(ran.values) == 5 and set(ran.values.values()) <= {"glad", "sad"}
+    assert ran.run.usage.tokens_read > 0
 
 
 def test_an_answer_of_another_type_is_asked_for_again(run: Any) -> None:

@@ -26,6 +26,7 @@ from aegir_dspy.orchestrator.goals import Goal, GoalPlanner
 from aegir_dspy.orchestrator.paths import NamedPaths
 from aegir_dspy.orchestrator.planned import Inputs, Kind
 from aegir_dspy.orchestrator.task import Task, TaskBudget
+from aegir_dspy.orchestrator.trace import TraceWriter
 
 SECRET = ("ann.lee@example.org", "4111 1111 1111 1111")
 CORPUS = [
@@ -242,6 +243,27 @@ def test_files_that_were_not_named(path: str, tmp_path: Path) -> None:
     (root / "a" / "link").symlink_to(tmp_path)
     with pytest.raises(InputError):
         NamedPaths([root]).read_text(path)
+
+
+def test_the_trace_of_a_run(tmp_path: Path, agent_of: Any, run: Any) -> None:
+    """What is written down of a run in which every answer, error and message is of the corpus."""
+
+    def do(job: Job) -> str:
+        text = CORPUS[int(job.task.id[1:]) // 2]
+        if job.task.id.startswith("f"):
+            raise TaskError("gate:slots", text, text)
+        return text
+
+    tasks = [Task(f"{'tf'[i % 2]}{i}", "do", {"rows": i}) for i in range(2 * len(CORPUS))]
+    ran = run(tasks, [agent_of("x", do)])
+    assert len(ran.values) == len(ran.run.failures) // 3 == len(CORPUS)
+    writer = TraceWriter(tmp_path / "trace.jsonl")
+    for event in ran.events:
+        writer(event)
+    writer.close()
+    lines = (tmp_path / "trace.jsonl").read_text().splitlines()
+    assert len(lines) == len(ran.events) + 1
+    clean(*lines)
 
 
 def test_events_are_values() -> None:
