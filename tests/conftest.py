@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -99,6 +101,15 @@ def _thread_seconds() -> Callable[[Callable[[], object]], float]:
 @pytest.fixture(scope="session", name="within")
 def _within() -> Callable[[float, Callable[[], T]], T]:
     return within
+
+
+@pytest.fixture(scope="module")
+def import_benchmark() -> Iterator[Callable[[str], Any]]:
+    """Imports a module of the benchmarks by its name."""
+    folder = str(Path(__file__).parents[1] / "benchmarks")
+    sys.path.insert(0, folder)
+    yield importlib.import_module
+    sys.path.remove(folder)
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,29 +19,24 @@ MOST_MIB = 48  # that memory may grow: what is loaded when it is first used, and
 
 
 @pytest.fixture(scope="module")
-def tools() -> Iterator[Callable[[str], Any]]:
-    """Modules of the benchmarks."""
-    folder = str(Path(__file__).parents[2] / "benchmarks")
-    sys.path.insert(0, folder)
-    yield importlib.import_module
-    sys.path.remove(folder)
-
-
-@pytest.fixture(scope="module")
 def server(
-    tools: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory, make_weights: Callable[..., Path]
+    import_benchmark: Callable[[str], Any],
+    tmp_path_factory: pytest.TempPathFactory,
+    make_weights: Callable[..., Path],
 ) -> Iterator[Any]:
     weights = make_weights(tmp_path_factory.mktemp("malformed") / "tiny.safetensors")
     if not Path("/proc/self/status").exists():
         pytest.skip("memory of another process is read from /proc")
-    with tools("_server").started("--model", str(weights), "--max-body-mib", "1") as found:
+    with import_benchmark("_server").started("--model", str(weights), "--max-body-mib", "1") as found:
         yield found
 
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_no_malformed_request_is_a_defect(tools: Callable[[str], Any], server: Any, count: int) -> None:
-    wrong = tools("_malformed")
+def test_no_malformed_request_is_a_defect(
+    import_benchmark: Callable[[str], Any], server: Any, count: int
+) -> None:
+    wrong = import_benchmark("_malformed")
     wrong.tried(server.address, wrong.malformed(1, 200, "tiny", 1 << 20), {})
     before = server.mib
     found = wrong.tried(server.address, wrong.malformed(0, count, "tiny", 1 << 20), {})
@@ -53,8 +46,8 @@ def test_no_malformed_request_is_a_defect(tools: Callable[[str], Any], server: A
     assert server.mib - before < MOST_MIB
 
 
-def test_malformed_requests_repeat_and_differ(tools: Callable[[str], Any]) -> None:
-    make = tools("_malformed").malformed
+def test_malformed_requests_repeat_and_differ(import_benchmark: Callable[[str], Any]) -> None:
+    make = import_benchmark("_malformed").malformed
     first, second = list(make(0, 600, "m", 10)), list(make(0, 600, "m", 10))
     assert first == second != list(make(1, 600, "m", 10))
     assert len({(one.method, one.path, one.body, one.raw) for one in first}) > 500

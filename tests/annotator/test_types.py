@@ -14,7 +14,7 @@ import torch
 from aegir_dspy.annotator.annotation import TableAnnotation
 from aegir_dspy.annotator.bundle import Bundle, load_bundle
 from aegir_dspy.annotator.decision import DecisionConfig, Decisions
-from aegir_dspy.annotator.text_scores import TextScorer, verbalise
+from aegir_dspy.annotator.text_scores import TextScorer
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.ontology import Label, Vocabulary, load_vocabulary
 from aegir_dspy.tables import Table
@@ -194,21 +194,6 @@ def test_copies_share_the_weights(bundle: Bundle) -> None:
 
     annotator = ColumnTypeAnnotator(bundle, MIXED)
     assert deepcopy(annotator).bundle.model is bundle.model
-
-
-@pytest.mark.parametrize(
-    ("label", "text"),
-    [
-        ("MusicAlbum/name", "music album name"),
-        ("postal_code", "postal code"),
-        ("xsd:double", "xsd double"),
-        ("größe", "größe"),
-        ("日本", "日本"),
-        ("---", "---"),
-    ],
-)
-def test_labels_are_said_in_words(label: str, text: str) -> None:
-    assert verbalise(label) == text
 
 
 def test_labels_with_one_text_share_a_score(bundle: Bundle, tables: list[Table]) -> None:

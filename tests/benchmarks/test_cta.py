@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,8 @@ from aegir_dspy.tables.table import Column
 from aegir_dspy.training.datasets import LabelledColumn, LabelledTable
 from aegir_dspy.training.split import Split
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+pytestmark = pytest.mark.usefixtures("import_benchmark")
 LABELS = load_vocabulary("sotab82").names
-
-
-@pytest.fixture(scope="module", autouse=True)
-def benchmarks_on_the_path() -> Iterator[None]:
-    sys.path.insert(0, str(BENCHMARKS))
-    yield
-    sys.path.remove(str(BENCHMARKS))
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +59,9 @@ TRAIN = [labelled(n, 3, f"train{n}.example") for n in range(10, 30)]
 
 
 @pytest.fixture(scope="module")
-def parts(checkpoint: Path, benchmarks_on_the_path: None) -> tuple[Any, Any]:
+def parts(checkpoint: Path, import_benchmark: Callable[[str], Any]) -> tuple[Any, Any]:
     """A reader of the checkpoint, and the columns of the dev tables."""
-    module, bundle = importlib.import_module("_reader"), load_bundle(checkpoint, dtype=torch.float32)
+    module, bundle = import_benchmark("_reader"), load_bundle(checkpoint, dtype=torch.float32)
     columns = module.Columns([t.table for t in DEV], [t.host for t in DEV], bundle, 0)
     return module.Reader(bundle, LABELS), columns
 

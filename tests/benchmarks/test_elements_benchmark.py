@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +26,8 @@ CREATE TABLE chartevents (row_id INT, subject_id INT, itemid INT);
 
 
 @pytest.fixture(scope="module")
-def module() -> Iterator[Any]:
-    folder = str(Path(__file__).parents[2] / "benchmarks")
-    sys.path.insert(0, folder)
-    yield importlib.import_module("elements")
-    sys.path.remove(folder)
+def module(import_benchmark: Callable[[str], Any]) -> Any:
+    return import_benchmark("elements")
 
 
 def clusters(gold: dict[Any, Any]) -> set[frozenset[Any]]:

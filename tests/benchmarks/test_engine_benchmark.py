@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +17,8 @@ TINY = Geometry(2, 64, 64, 256, 128, 16, 16, 16, 32)
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Any]:
-    folder = str(Path(__file__).parents[2] / "benchmarks")
-    sys.path.insert(0, folder)
-    yield importlib.import_module("engine")
-    sys.path.remove(folder)
+def engine(import_benchmark: Callable[[str], Any]) -> Any:
+    return import_benchmark("engine")
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import random
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,10 @@ from aegir_dspy.training.fusion import FusionTrainingConfig
 from aegir_dspy.training.generated import RELATIONAL
 from aegir_dspy.training.split import Split
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+pytestmark = pytest.mark.usefixtures("import_benchmark")
 LABELS = tuple(
     dict.fromkeys((*load_vocabulary("sotab82").names, "sports.team", "location.city", *RELATIONAL))
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def benchmarks_on_the_path() -> Iterator[None]:
-    sys.path.insert(0, str(BENCHMARKS))
-    yield
-    sys.path.remove(str(BENCHMARKS))
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +76,8 @@ SPLITS = {
 
 
 @pytest.fixture
-def cases_module(monkeypatch: pytest.MonkeyPatch, benchmarks_on_the_path: None) -> Any:
-    module = importlib.import_module("_cases")
+def cases_module(monkeypatch: pytest.MonkeyPatch, import_benchmark: Callable[[str], Any]) -> Any:
+    module = import_benchmark("_cases")
     for name, parts in SPLITS.items():
         monkeypatch.setattr(module, name, lambda folder, parts=parts: parts)
     monkeypatch.setattr(module, "load_labelled", lambda folder, source: SPLITS["split_sotab"].dev)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,8 @@ pytest.importorskip("openai", reason="OpenAI's client is not installed")
 
 
 @pytest.fixture(scope="module")
-def serving() -> Iterator[Any]:
-    folder = str(Path(__file__).parents[2] / "benchmarks")
-    sys.path.insert(0, folder)
-    yield importlib.import_module("serving")
-    sys.path.remove(folder)
+def serving(import_benchmark: Callable[[str], Any]) -> Any:
+    return import_benchmark("serving")
 
 
 def bench(**options: Any) -> Any:

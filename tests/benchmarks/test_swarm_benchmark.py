@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,8 @@ WIKITABLES = ("people.person", "sports.sports_team")
 
 
 @pytest.fixture(scope="module")
-def module() -> Iterator[Any]:
-    folder = str(Path(__file__).parents[2] / "benchmarks")
-    sys.path.insert(0, folder)
-    yield importlib.import_module("swarm")
-    sys.path.remove(folder)
+def module(import_benchmark: Callable[[str], Any]) -> Any:
+    return import_benchmark("swarm")
 
 
 @pytest.fixture(scope="module")

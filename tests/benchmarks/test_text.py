@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +19,8 @@ VALUES = {"telephone": "030 12", "faxNumber": "040 34", "price": "1.5", "Number"
 
 
 @pytest.fixture(scope="module")
-def text() -> Iterator[Any]:
-    folder = str(Path(__file__).parents[2] / "benchmarks")
-    sys.path.insert(0, folder)
-    yield importlib.import_module("text")
-    sys.path.remove(folder)
+def text(import_benchmark: Callable[[str], Any]) -> Any:
+    return import_benchmark("text")
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,7 @@ import argparse
 import importlib.util
 import random
 import shutil
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
@@ -28,19 +26,12 @@ from aegir_dspy.ontology.axioms import (
 from aegir_dspy.ontology.hermit import HermitOracle
 from aegir_dspy.ontology.satisfiability import unsatisfiable_classes
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+pytestmark = pytest.mark.usefixtures("import_benchmark")
 A, B, C = Named(":A"), Named("<http://example.org/ B>"), Named("ö:C")
 
 missing = [name for name in ("java",) if shutil.which(name) is None]
 missing += [name for name in ("owlready2",) if importlib.util.find_spec(name) is None]
 with_hermit = pytest.mark.skipif(bool(missing), reason=f"HermiT needs {', '.join(missing)}")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def benchmarks_on_the_path() -> Iterator[None]:
-    sys.path.insert(0, str(BENCHMARKS))
-    yield
-    sys.path.remove(str(BENCHMARKS))
 
 
 @with_hermit

@@ -196,7 +196,9 @@ def test_masks_made_ahead_are_those_made_at_once(name):
         ahead.begin(streams)
 
 
-@pytest.mark.parametrize(("vocab", "columns"), [(256, 256), (70, 70), (70, 64), (65530, 65536)])
+@pytest.mark.parametrize(
+    ("vocab", "columns"), [(256, 256), (70, 70), (70, 64), (20000, 19900), (65530, 65536)]
+)
 def test_withheld_are_the_tokens_a_mask_lacks(vocab, columns):
     generator = torch.Generator().manual_seed(0)
     allowed = torch.rand(5, 32 * mask_words(vocab), generator=generator) < 0.4

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import importlib
 import json
 import random
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,11 +32,8 @@ JSON = st.recursive(
 
 
 @pytest.fixture(scope="module")
-def fuzz() -> Iterator[Any]:
-    folder = str(Path(__file__).parents[2] / "benchmarks")
-    sys.path.insert(0, folder)
-    yield importlib.import_module("_fuzz")
-    sys.path.remove(folder)
+def fuzz(import_benchmark: Callable[[str], Any]) -> Any:
+    return import_benchmark("_fuzz")
 
 
 def test_every_kind_of_damage_is_refused_in_time(
