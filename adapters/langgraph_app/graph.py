@@ -7,8 +7,8 @@ while planning plans again, one that is killed at work does the tasks that had n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from aegir_dspy.adapters.langgraph_app.state import RECORDS, KeptPlan, KeptRun, 
 from aegir_dspy.errors import AegirError, FailureRecord, RunError
 from aegir_dspy.orchestrator.artifacts import FolderArtifacts
 from aegir_dspy.orchestrator.execution import Event, Run
+from aegir_dspy.orchestrator.spans import SpanWriter, spans_wanted
 from aegir_dspy.orchestrator.trace import FILE, TraceWriter
 
 __all__ = ["Graph", "build_graph"]
@@ -101,7 +102,7 @@ class _Nodes:
         """Do what was planned, each task once."""
         artifacts = self._artifacts(config)
         plan = artifacts.get("plan", state["plan"]).plan
-        with _traced(self.folder(config), config) as trace:
+        async with _traced(self.folder(config), config) as trace:
             told = _Progress(get_stream_writer(), plan.graph, trace)
             try:
                 run = await self.application.run(plan, artifacts, durable(artifacts), told)
@@ -138,20 +139,29 @@ class _Nodes:
         return plan, artifacts.get("run", state["run"]).run(plan.graph), artifacts
 
 
-@contextmanager
-def _traced(folder: Path, config: RunnableConfig) -> Iterator[Callable[[Event], None]]:
-    """The trace of a run; none without a thread: runs at the same time would share it."""
+@asynccontextmanager
+async def _traced(folder: Path, config: RunnableConfig) -> AsyncIterator[Callable[[Event], None]]:
+    """The trace of a run, and its spans; none without a thread: runs at the same time would share it."""
     if not config.get("configurable", {}).get("thread_id"):
         yield lambda event: None
         return
+    spans = SpanWriter(folder.name) if spans_wanted() else None
     try:
         trace = TraceWriter(folder / FILE)
     except OSError as error:
         raise RunError(f"expected to write {folder / FILE}, found: {error.strerror}") from error
+
+    def told(event: Event) -> None:
+        trace(event)
+        if spans is not None:
+            spans(event)
+
     try:
-        yield trace
+        yield told
     finally:
         trace.close()
+        if spans is not None:
+            await asyncio.to_thread(spans.close)
 
 
 class _Progress:
