@@ -28,16 +28,18 @@ def replayed(run: Path, traced: TracedRun) -> Sequence[Difference]:
     Raises:
         InputError: the data, the settings or the weights are not the run's any more.
     """
-    from aegir_dspy.adapters.langgraph_app.folder import RunFolder
+    from aegir_dspy.adapters.langgraph_app.folder import RunFolder, RunSettings
     from aegir_dspy.adapters.langgraph_app.swarm_application import SwarmApplication
     from aegir_dspy.orchestrator.artifacts import FolderArtifacts
+    from aegir_dspy.orchestrator.table_swarm import SwarmConfig, TableSwarm
     from aegir_dspy.orchestrator.traced_run import differences
-    from aegir_dspy.swarm import Swarm
 
     folder = RunFolder(run.absolute())
     begun = folder.settings()
     with chdir(begun.where), tempfile.TemporaryDirectory(prefix="aegir-replay-") as scratch:
-        application = SwarmApplication(Swarm(**begun.settings))
+        swarm = TableSwarm(SwarmConfig(**begun.settings))
+        folder.check(RunSettings.of(begun.data, begun.settings, swarm.identity()))
+        application = SwarmApplication(swarm)
         kept = FolderArtifacts(folder.artifacts, application.types)
         made = FolderArtifacts(Path(scratch), application.types)
         plan = application.plan(begun.data)
