@@ -95,10 +95,11 @@ def diagnose(error: BaseException) -> Diagnosis:
 
 
 def _known(error: BaseException) -> Diagnosis | None:
-    for look in (_own, _built_in, _named, _http, _system):
-        if (found := look(error)) is not None:
-            return found
-    return None
+    try:
+        looks = (look(error) for look in (_own, _built_in, _named, _http, _system))
+        return next((found for found in looks if found is not None), None)
+    except Exception:  # an exception whose own attributes cannot be read is an unknown one
+        return None
 
 
 def _own(error: BaseException) -> Diagnosis | None:

@@ -28,8 +28,9 @@ FAILURE_CLASSES = (
 )
 """Besides ``gate:<name>`` and ``contradiction:<rule>``, of the verifier."""
 
+_FOREVER = 1e9  # seconds
 _VERIFIER = re.compile(r"(?:gate|contradiction):[\w.:-]{1,80}")
-_FACT = r"(?:error|status|errno|retry_after|permanent)=[\w.+-]+"
+_FACT = r"(?:(?:error|status|errno|permanent)=\w+|retry_after=[\d.e+-]+)"
 _FACTS = re.compile(rf"({_FACT}(?:; {_FACT})*)(?: \| .*)?", re.DOTALL)
 
 
@@ -62,7 +63,11 @@ def facts(record: FailureRecord) -> dict[str, str]:
 
 
 def _task_error(error: TaskError) -> Diagnosis:
-    known = {} if error.retry_after is None else {"retry_after": f"{max(error.retry_after, 0.0):g}"}
+    known = (
+        {}
+        if error.retry_after is None
+        else {"retry_after": f"{min(max(error.retry_after, 0.0), _FOREVER):g}"}
+    )
     known |= {"permanent": "yes"} if error.permanent else {}
     return Diagnosis(error.failure_class, str(error), known)
 

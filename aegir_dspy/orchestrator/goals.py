@@ -91,7 +91,7 @@ class GoalPlanner:
 
         paths = NamedPaths(goal.paths)
         lm = self._lm or dspy.settings.lm
-        if lm is None:
+        if lm is None and self._predictor is None:
             return Plan(self._checked(self._without_model(goal), paths))
         predictor = self._predictor or dspy.Predict(plan_signature(self.kinds))
         feedback = ""

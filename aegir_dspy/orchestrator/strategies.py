@@ -74,8 +74,8 @@ class Case:
     @property
     def asked(self) -> float:
         """Seconds a provider asks to wait."""
-        said = self.facts.get("retry_after", "0")
-        return float(said) if said.replace(".", "", 1).isdigit() else math.inf
+        said = float(self.facts.get("retry_after", "0"))
+        return said if math.isfinite(said) else math.inf
 
     def spent(self) -> GiveUp | None:
         """Giving up, where no attempt is left."""
@@ -139,14 +139,18 @@ class Case:
         """Its parts, where its kind has any and it was not decomposed yet."""
         parts = self.rules.parts.get(self.task.kind)
         found = None if parts is None or "parts" in self.task.inputs else parts(self.task)
-        # What was too large for an agent may be right for it in parts.
-        return found and replace(found, avoid=(self.unable - self.failed("context_overflow")) | self.down)
+        return found and replace(found, avoid=self._no_good_for_less)
 
     def fewer(self) -> Retry | None:
         """Half of what it looks at, where that is a number among its inputs."""
         found = {name: self.task.inputs.get(name) for name in self.rules.fewer}
         halved = {name: n // 2 for name, n in found.items() if isinstance(n, int) and n > 1}
-        return self.retry(**halved) if halved else None
+        return Retry(self.task.again(**halved), self._no_good_for_less) if halved else None
+
+    @property
+    def _no_good_for_less(self) -> frozenset[str]:
+        """What was too large for an agent may be right for it in parts; others stay shunned."""
+        return (self.unable - self.failed("context_overflow")) | self.down
 
     def longer(self) -> Retry:
         """With more time, on an agent that was not too slow where there is one."""

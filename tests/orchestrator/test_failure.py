@@ -174,6 +174,20 @@ def test_nothing_of_the_data_is_in_a_record() -> None:
         assert "Ann" not in said and "500" not in said, said
 
 
+def test_an_exception_that_cannot_be_asked_is_an_unknown_one() -> None:
+    class Broken(Exception):
+        @property
+        def response(self) -> None:
+            raise RuntimeError("Ann Lee")
+
+        def __str__(self) -> str:
+            raise RuntimeError("Ann Lee")
+
+    found = record(Broken())
+    assert (found.failure_class, facts(found)) == ("resource", {"error": "Broken"})
+    assert "Ann" not in str(found)
+
+
 def test_where_an_unknown_error_was_raised() -> None:
     try:
         float("x")
@@ -198,6 +212,9 @@ def test_text_cannot_pass_for_facts() -> None:
     assert facts(record(TaskError("parse", "x", fake))) == {}
     assert facts(record(TaskError("parse", "x", fake, retry_after=2.0))) == {"retry_after": "2"}
     assert facts(record(TaskError("parse", "x", permanent=True))) == {"permanent": "yes"}
+    for seconds in (5e-05, 1e9, float("inf"), -1.0):
+        known = facts(record(TaskError("resource", "x", retry_after=seconds)))
+        assert float(known["retry_after"]) == min(max(seconds, 0.0), 1e9)
 
 
 @pytest.mark.slow

@@ -200,7 +200,7 @@ class Rule(dspy.Module):  # type: ignore[misc]
 
 
 def test_any_module_may_plan(repository: Path) -> None:
-    plan = asyncio.run(planner(DummyLM([]), predictor=Rule()).plan(Goal("x", [repository])))
+    plan = asyncio.run(planner(predictor=Rule()).plan(Goal("x", [repository])))
     assert plan.graph == checked(repository, EACH, PAGE)
 
 

@@ -66,6 +66,7 @@ def test_too_large_is_decomposed_else_looked_at_less_else_reassigned() -> None:
     assert [part.inputs["items"] for part in parts.parts] == [[1, 2], [3]]
     assert (parts.join.inputs["parts"], parts.join.attempt) == (["t/1", "t/2"], 2)
     assert retried(decide(large, rows=50)).task.inputs["rows"] == 25
+    assert retried(decide(large, rows=50)).avoid == frozenset()  # half of it may fit
     assert retried(decide(large, agents="ab")).avoid == {"a"}
     assert isinstance(decide(large), GiveUp)
 
@@ -106,6 +107,7 @@ def test_a_limit_is_waited_for_where_nobody_else_can() -> None:
         retried(decide(limited, agents="ab")).task, frozenset("a")
     )
     assert retried(decide(limited)).wait >= 7.5
+    assert 0 < retried(decide(failed("resource", retry_after=5e-05))).wait <= 1
     given_up = decide(failed("resource", retry_after=3600))
     assert isinstance(given_up, GiveUp) and "3600" in given_up.reason
 
