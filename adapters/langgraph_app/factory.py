@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,18 @@ class GraphSettings:
 
     @classmethod
     def of(cls, configurable: Mapping[str, Any]) -> GraphSettings:
-        """The settings among what a client sent. Raises InputError for a vocabulary that is not built in."""
+        """The settings among what a client sent.
+
+        Raises:
+            InputError: a vocabulary that is not built in, or a confidence that is none.
+        """
         given = {f.name: configurable[f.name] for f in fields(cls) if configurable.get(f.name) is not None}
         for name, known in (("vocabulary", VOCABULARIES), ("relations", RELATION_VOCABULARIES)):
             if name in given and given[name] not in known:
                 raise InputError(f"expected {name} {' or '.join(known)}, found {given[name]!r}")
+        for name in ("abstain_below", "review_below"):
+            if not isinstance(given.get(name, 0.0), int | float) or not 0 <= given.get(name, 0.0) <= 1:
+                raise InputError(f"expected {name} from 0 to 1, found {given[name]!r}")
         return cls(**given)
 
 
@@ -61,7 +68,7 @@ def make_graph(config: dict[str, Any] | None = None) -> Graph:
     return _deployed(GraphSettings.of((config or {}).get("configurable") or {}))
 
 
-@cache
+@lru_cache(maxsize=8)  # each holds weights, and clients choose how many there are
 def _deployed(settings: GraphSettings) -> Graph:
     swarm = Swarm(
         vocabulary=settings.vocabulary,

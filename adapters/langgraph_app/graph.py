@@ -94,9 +94,8 @@ class _Nodes:
         failure = "parse" if isinstance(error.error, AegirError) else "resource"
         record = FailureRecord("plan", "planner", failure, message, type(error.error).__name__)
         answer = AIMessage(f"Nothing could be planned: {message}", name=self.name)
-        return Command(
-            update={"failures": [record.to_json()], "messages": [answer], "data": [], "result": ""}, goto=END
-        )
+        nothing = {"data": [], "plan": "", "run": "", "result": "", "summary": {}, "verdicts": {}}
+        return Command(update={**nothing, "failures": [record.to_json()], "messages": [answer]}, goto=END)
 
     async def working(self, state: RunState, config: RunnableConfig) -> dict[str, Any]:
         """Do what was planned, each task once."""

@@ -23,12 +23,8 @@ import pytest
 import aegir_dspy
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "langgraph_deployment"
-OFF = {name: "false" for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2")}
+OFF = dict.fromkeys(("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"), "false")
 QUIET = {**OFF, "LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true"}
-    "LANGSMITH_TRACING": "false",
-    "LANGGRAPH_CLI_NO_ANALYTICS": "1",
-    "LANGGRAPH_NO_VERSION_CHECK": "true",
-}
 FILES = 60
 
 pytestmark = [
