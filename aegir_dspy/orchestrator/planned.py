@@ -134,8 +134,10 @@ class _Check:
             if one.id in groups:
                 self.problems.append(f"{one.id}: there are two tasks of this id")
             groups[one.id] = list(self._tasks(one))
-        if (size := sum(map(len, groups.values()))) > self.limits.tasks:
-            self.problems.append(f"{size} tasks, {self.limits.tasks} are allowed")
+            if (size := sum(map(len, groups.values()))) > self.limits.tasks:
+                raise InputError(
+                    f"expected at most {self.limits.tasks} tasks in a plan, found {size} up to {one.id}"
+                )
         for one in planned:
             if unknown := [need for need in one.needs if need not in groups]:
                 self.problems.append(f"{one.id}: needs {', '.join(unknown)}, which is not in the plan")
