@@ -2,8 +2,8 @@
 
 For every source (a file, or tables that are there already)::
 
-    read → annotate → [deepen] → relate ─┐
-    read → annotate → [deepen] → relate ─┴→ elements → compose → verify
+    read → annotate → [deepen] → [consult] → relate ─┐
+    read → annotate → [deepen] → [consult] → relate ─┴→ elements → compose → verify
 
 The plan depends on the names of the sources alone, never on what is in them.
 """
@@ -32,35 +32,49 @@ class TablePlan:
 
 
 def plan_files(
-    paths: str | Path | Sequence[str | Path], *, deep: bool = False, budget: TaskBudget = _BUDGET
+    paths: str | Path | Sequence[str | Path],
+    *,
+    deep: bool = False,
+    consult: bool = False,
+    budget: TaskBudget = _BUDGET,
 ) -> TablePlan:
     """The tasks for the files that the user named.
+
+    Args:
+        deep: whether columns that stay unsure are looked at longer.
+        consult: whether others, remote models, are asked about those that are unsure even then.
 
     Raises:
         InputError: a path does not exist, a glob matches nothing, a folder holds no table file.
     """
     found = find_files(paths)
     reads = [Task(f"read:{path}", "read", {"path": str(path)}, budget=budget) for path, _ in found.files]
-    return TablePlan(_plan(reads, deep, budget), tuple(found.failures))
+    return TablePlan(_plan(reads, deep, consult, budget), tuple(found.failures))
 
 
-def plan_given(names: Sequence[str], *, deep: bool = False, budget: TaskBudget = _BUDGET) -> TablePlan:
-    """The tasks for tables that are there already, by the names they are given under."""
+def plan_given(
+    names: Sequence[str], *, deep: bool = False, consult: bool = False, budget: TaskBudget = _BUDGET
+) -> TablePlan:
+    """The tasks for tables that are there already, by the names they are given under; see `plan_files`."""
     reads = [Task(f"read:{name}", "given", {"name": name}, budget=budget) for name in names]
-    return TablePlan(_plan(reads, deep, budget))
+    return TablePlan(_plan(reads, deep, consult, budget))
 
 
-def _plan(reads: Sequence[Task], deep: bool, budget: TaskBudget) -> TaskGraph:
-    """`deep` looks longer at columns that stay unsure."""
+def _plan(reads: Sequence[Task], deep: bool, consult: bool, budget: TaskBudget) -> TaskGraph:
+    """What others say is not waited for in vain: without it the swarm's own types are related."""
     tasks = list(reads)
     every: list[str] = []
     for read in reads:
-        name, before = read.id.partition(":")[2], read.id
-        for kind in ("annotate", "deepen", "relate") if deep else ("annotate", "relate"):
-            needs = (read.id,) if before == read.id else (read.id, before)
-            before = f"{kind}:{name}"
-            tasks.append(Task(before, kind, needs=needs, budget=budget))
-        every += [read.id, before]
+        name = read.id.partition(":")[2]
+        needs: tuple[str, ...] = (read.id,)
+        for kind in ("annotate", "deepen") if deep else ("annotate",):
+            tasks.append(Task(f"{kind}:{name}", kind, needs=needs, budget=budget))
+            needs = (read.id, f"{kind}:{name}")
+        if consult:
+            tasks.append(Task(f"consult:{name}", "consult", needs=needs, budget=budget))
+            needs = (*needs, f"consult:{name}")
+        tasks.append(Task(f"relate:{name}", "relate", needs=needs, partial=consult, budget=budget))
+        every += [read.id, f"relate:{name}"]
     for kind, wanted in (
         ("elements", every),
         ("compose", [*every, "elements"]),
