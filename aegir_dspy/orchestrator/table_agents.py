@@ -1,8 +1,8 @@
 """The local swarm as agents: who does the tasks of `aegir_dspy.orchestrator.plan`.
 
-Values by kind of task: of ``read`` and ``given`` a `TableSet`; of ``annotate``, ``deepen`` and ``relate``
-the annotations of its tables; of ``elements`` data elements; of ``compose`` a composition; of ``verify`` its
-score.
+Values by kind of task: of ``read`` and ``given`` a `TableSet`; of ``annotate``, ``deepen``, ``consult`` and
+``relate`` the annotations of its tables; of ``elements`` data elements; of ``compose`` a composition; of
+``verify`` its score. ``consult`` is done by others, for example `aegir_dspy.adapters.providers`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["TYPES", "table_agents"]
 TYPES: Mapping[str, Any] = {
     "read": TableSet,
     "given": TableSet,
-    **dict.fromkeys(("annotate", "deepen", "relate"), tuple[TableAnnotation, ...]),
+    **dict.fromkeys(("annotate", "deepen", "consult", "relate"), tuple[TableAnnotation, ...]),
     "elements": tuple[DataElement, ...],
     "compose": Composition,
     "verify": Score,
@@ -120,7 +120,9 @@ class _Describing:
 
     def relate(self, job: Job) -> Work:
         """Types looked at twice, and relations."""
-        *_, types = job.inputs.values()
+        types = next((job.inputs[n] for n in reversed(job.task.needs[1:]) if n in job.inputs), None)
+        if types is None:
+            raise TaskError("missing_dependency", "expected types to relate, found none: annotating failed")
         related = [self.describer.relate(t, a) for t, a in zip(_tables(job), types, strict=True)]
         return _said(tuple(related))
 
