@@ -76,6 +76,7 @@ class SwarmOrchestrator:
         agents: more agents than the local ones, for example of remote models.
         replanner: decides about failures; by default the rules of `RuleReplanner`.
         prefer: which of several agents a task would rather have.
+        observe: told what happens in every run, so that `prefer` may learn.
     """
 
     def __init__(
@@ -87,17 +88,21 @@ class SwarmOrchestrator:
         agents: Sequence[Agent] = (),
         replanner: Replanner | None = None,
         prefer: Preference = by_load,
+        observe: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.annotator, self.describer = annotator, describer
         self.config = config or OrchestratorConfig()
         self.agents, self.replanner, self.prefer = tuple(agents), replanner or RuleReplanner(), prefer
+        self.observe = observe
 
     def plan(self, data: TableSet | str | Path | Sequence[str | Path]) -> TablePlan:
         """The tasks for tables, or for the files, folders and globs the user named."""
         deep, budget = self.config.deep, self.config.budget
+        consult = any("consult" in agent.skills for agent in self.agents)
         if isinstance(data, TableSet):
-            return plan_given([str(i) for i in range(len(data.tables))], deep=deep, budget=budget)
-        return plan_files(data, deep=deep, budget=budget)
+            names = [str(i) for i in range(len(data.tables))]
+            return plan_given(names, deep=deep, consult=consult, budget=budget)
+        return plan_files(data, deep=deep, consult=consult, budget=budget)
 
     async def run(
         self,
@@ -114,7 +119,12 @@ class SwarmOrchestrator:
         with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as thinking:
             local = table_agents(self.annotator, self.describer, tables, reading, thinking)
             roster = Roster([*local, *self.agents], self.config.agents, self.prefer)
-            execution = Execution(plan.graph, roster, artifacts, self.replanner, self.config.limits, on_event)
+
+            def told(event: Event) -> None:
+                self.observe(event)
+                on_event(event)
+
+            execution = Execution(plan.graph, roster, artifacts, self.replanner, self.config.limits, told)
             return await execution.run(start)
 
     def said(self, plan: TablePlan, run: Run, artifacts: Artifacts) -> Said:
