@@ -83,6 +83,7 @@ class Working(TypedDict, total=False):
     agents: Sequence[Agent]
     replanner: Replanner | None
     prefer: Preference
+    observe: Callable[[Event], None]
 
 
 @dataclass(frozen=True)
