@@ -171,23 +171,19 @@ def test_neither_pieces_nor_threads_nor_raggedness_change_a_bit(model_of, length
 def test_packing_moves_every_weight_to_its_place(dtype, sides):
     weight = torch.randint(-127, 128, sides, generator=torch.Generator().manual_seed(0)).float()
     weight[:, 0] = 127  # so that int8 has scale 1
-    packed, pair = pack(weight, dtype), 1 if dtype == torch.float32 else 2
+    packed, together = pack(weight, dtype), 4 // dtype.itemsize
+    zero = 128 if dtype == torch.int8 else 0
     assert (packed.width, packed.depth) == (sides[0] + -sides[0] % 16, sides[1])
     at = 0
-    for first in range(0, packed.width, 64):
-        for start, wide in (
-            ((first, 64),) if first + 64 <= packed.width else panels_of_16(first, packed.width)
-        ):
-            panel = packed.weights[at : at + wide * packed.depth].view(-1, wide, pair)
-            found = panel.transpose(0, 1).reshape(wide, packed.depth).float()
-            real = max(0, min(wide, sides[0] - start))
-            assert torch.equal(found[:real], weight[start : start + real]) and not found[real:].any()
-            at += wide * packed.depth
+    whole = packed.width // 64 * 64
+    starts = [(start, 64) for start in range(0, whole, 64)]
+    for start, wide in starts + [(start, 16) for start in range(whole, packed.width, 16)]:
+        panel = packed.weights[at : at + wide * packed.depth].view(-1, wide, together)
+        found = panel.transpose(0, 1).reshape(wide, packed.depth).float() - zero
+        real = max(0, min(wide, sides[0] - start))
+        assert torch.equal(found[:real], weight[start : start + real]) and not found[real:].any()
+        at += wide * packed.depth
     assert at == packed.weights.numel()
-
-
-def panels_of_16(first: int, width: int) -> list[tuple[int, int]]:
-    return [(start, 16) for start in range(first, width, 16)]
 
 
 @torch.no_grad()

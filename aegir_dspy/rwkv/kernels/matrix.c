@@ -1,20 +1,23 @@
 /* Products of rows with a packed matrix: every weight is read once from memory, whatever the number of rows.
  *
  * Weights lie in panels of 64 output columns, then of 16: all of a panel's weights one after the other, as
- * (depth / pair, columns, pair). A result is summed up in the order of the depth, in its own register, so it
+ * (depth / some, columns, some), with as many together as are multiplied in one instruction. A result is summed up in the order of the depth, in its own register, so it
  * does not depend on how many rows there are nor on which thread computes it.
  *
  * kind     weights    inputs
- * FLOAT    float32    float32
- * HALF     bfloat16   bfloat16, in pairs
- * BYTE     int8       int16, in pairs, with one scale for every 64 columns; sums of 64 products are exact
+ * FLOAT    float32    float32, one
+ * HALF     bfloat16   bfloat16, two
+ * BYTE     int8       int8, four; every 64 columns have a scale, and their products are summed up exactly
+ *
+ * int8 weights are kept as w + 128, because processors multiply bytes of which one has no sign; what that adds
+ * to a sum, 128 times the inputs' sum, lies beside the inputs' scale.
  */
 enum { FLOAT, HALF, BYTE };
 enum { PLAIN, AVX2, AVX512, AVX512_BF16_VNNI }; /* which instructions are used */
 enum { AS_IS, TANH, SIGMOID, SQUARE_RELU };
 
 #define PANEL 64
-#define GROUP 64     /* columns of an int16 input with one scale */
+#define GROUP 64     /* columns of an int8 input with one scale */
 #define STRETCH 32   /* float32 products that are summed up by themselves */
 #define MOST_ROWS 6  /* of a tile */
 #define MOST_WIDE 4  /* vectors of a panel */
@@ -26,12 +29,20 @@ typedef struct {
 } matrix;
 
 typedef int32_t vi __attribute__((vector_size(64)));
+typedef uint8_t vb __attribute__((vector_size(16)));
 
 INLINE int64_t weight_bytes(int64_t kind) { return kind == FLOAT ? 4 : kind == HALF ? 2 : 1; }
 
-/* Of one row of inputs. The scales of int16 lie behind its numbers. */
+/* What lies behind the int8 numbers of a row, for every 64 of them. */
+typedef struct {
+    float scale;
+    int32_t start; /* of a sum: -128 · Σ of the numbers */
+} group;
+
+/* Of one row of inputs. */
 INLINE int64_t row_bytes(int64_t kind, int64_t depth) {
-    return kind == FLOAT ? 4 * depth : kind == HALF ? 2 * depth : 2 * depth + depth / GROUP * 4;
+    if (kind == BYTE) return depth + depth / GROUP * (int64_t)sizeof(group);
+    return kind == FLOAT ? 4 * depth : 2 * depth;
 }
 
 INLINE float largest(vf x) {
@@ -42,24 +53,26 @@ INLINE float largest(vf x) {
     return t[0];
 }
 
-/* Write 64 numbers as int16 with a scale; what is not finite makes the scale not-a-number. */
+/* Write 64 numbers as int8 with a scale; what is not finite makes the scale not-a-number. */
 INLINE void put_scaled(void *row, int64_t column, int64_t depth, const vf *x) {
+    const float magic = 12582912.0f; /* 1.5 · 2^23: what is added to it is rounded to an integer */
     const vf zero = {0};
-    vf most = zero, bad = zero;
+    vf most = zero, bad = zero, sum = zero;
     for (int v = 0; v < MOST_WIDE; v++) {
         vf size = (vf)((vu)x[v] & 0x7fffffffu);
         most = chosen((vu)(size > most), size, most);
         bad += x[v] - x[v];
     }
-    float scale = largest(most) / 32767.0f, inverse = scale > 1e-30f ? 1.0f / scale : 0.0f;
+    float scale = largest(most) / 127.0f, inverse = scale > 1e-30f ? 1.0f / scale : 0.0f;
     for (int v = 0; v < MOST_WIDE; v++) {
-        const float magic = 12582912.0f;
-        vu whole = (vu)(x[v] * inverse + magic); /* the integer is in the lower half */
-        vh low = __builtin_convertvector(whole & 0xffffu, vh);
-        memcpy((uint16_t *)row + column + v * LANES, &low, sizeof low);
+        vf whole = x[v] * inverse + magic; /* the integer is in the lower bits */
+        sum += whole - magic;
+        vb low = __builtin_convertvector((vu)whole & 0xffu, vb);
+        memcpy((char *)row + column + v * LANES, &low, sizeof low);
     }
-    scale += total(bad);
-    memcpy((char *)row + 2 * depth + column / GROUP * 4, &scale, 4);
+    group g = {scale + total(bad), 0};
+    if (g.scale == g.scale) g.start = -128 * (int32_t)total(sum);
+    memcpy((char *)row + depth + column / GROUP * sizeof g, &g, sizeof g);
 }
 
 /* Write `wide` vectors of inputs of a matrix. */
@@ -118,31 +131,30 @@ INLINE void tile_half(const char *w, int64_t depth, const char *in, int64_t stri
     }
 }
 
-INLINE float group_scale(const char *row, int64_t depth, int64_t k) {
-    float scale;
-    memcpy(&scale, row + 2 * depth + k / GROUP * 4, 4);
-    return scale;
+INLINE group group_of(const char *row, int64_t depth, int64_t k) {
+    group g;
+    memcpy(&g, row + depth + k / GROUP * sizeof g, sizeof g);
+    return g;
 }
 
 INLINE void tile_byte(const char *w, int64_t depth, const char *in, int64_t stride, int rows, int wide,
                       int step, vf *c) {
     (void)step;
-    for (int r = 0; r < rows; r++) {
-        const int16_t *row = (const int16_t *)(in + r * stride);
+    for (int r = 0; r < rows; r++)
         for (int j = 0; j < wide; j++) {
+            const char *row = in + r * stride;
             vf sum = {0};
             for (int64_t k = 0; k < depth; k += GROUP) {
-                vi whole = {0};
-                for (int64_t i = k; i < k + GROUP; i += 2) {
-                    const int8_t *weight = (const int8_t *)w + (i / 2 * wide + j) * LANES * 2;
-                    for (int o = 0; o < LANES; o++)
-                        whole[o] += weight[2 * o] * row[i] + weight[2 * o + 1] * row[i + 1];
+                group g = group_of(row, depth, k);
+                vi whole = (vi){0} + g.start;
+                for (int64_t i = k; i < k + GROUP; i++) {
+                    const uint8_t *weight = (const uint8_t *)w + (i / 4 * wide + j) * LANES * 4 + i % 4;
+                    for (int o = 0; o < LANES; o++) whole[o] += weight[4 * o] * ((const int8_t *)row)[i];
                 }
-                sum += __builtin_convertvector(whole, vf) * group_scale((const char *)row, depth, k);
+                sum += __builtin_convertvector(whole, vf) * g.scale;
             }
             c[r * MOST_WIDE + j] = sum;
         }
-    }
 }
 
 #if defined(__x86_64__)
@@ -175,37 +187,39 @@ ISA_NEW INLINE void tile_half_new(const char *w, int64_t depth, const char *in, 
         UNROLL for (int j = 0; j < wide; j++) c[r * MOST_WIDE + j] = (vf)sum[r][j];
 }
 
+/* In assembler, because compilers move the sums in and out of memory around the intrinsic. */
 ISA_NEW INLINE void tile_byte_new(const char *w, int64_t depth, const char *in, int64_t stride, int rows,
                                   int wide, int step, vf *c) {
     (void)step;
-    __m512 sum[3][MOST_WIDE];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int j = 0; j < wide; j++) sum[r][j] = _mm512_setzero_ps();
+    memset(c, 0, sizeof(vf) * MOST_ROWS * MOST_WIDE);
     for (int64_t k = 0; k < depth; k += GROUP) {
-        __m512i whole[3][MOST_WIDE];
-        UNROLL for (int r = 0; r < rows; r++)
-            UNROLL for (int j = 0; j < wide; j++) whole[r][j] = _mm512_setzero_si512();
-        for (int i = 0; i < GROUP / 2; i++, w += wide * 32) {
+        __m512i whole[MOST_ROWS][MOST_WIDE];
+        UNROLL for (int r = 0; r < rows; r++) {
+            __m512i start = _mm512_set1_epi32(group_of(in + r * stride, depth, k).start);
+            UNROLL for (int j = 0; j < wide; j++) whole[r][j] = start;
+        }
+        for (int i = 0; i < GROUP; i += 4, w += wide * 64) {
             __m512i weight[MOST_WIDE];
-            UNROLL for (int j = 0; j < wide; j++)
-                weight[j] = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(w + j * 32)));
-            UNROLL for (int j = 0; j < wide; j += 2) _mm_prefetch(w + j * 32 + 2048, _MM_HINT_T0);
+            UNROLL for (int j = 0; j < wide; j++) {
+                weight[j] = _mm512_loadu_si512(w + j * 64);
+                if (rows <= 4) _mm_prefetch(w + j * 64 + 2048, _MM_HINT_T0);
+            }
             UNROLL for (int r = 0; r < rows; r++) {
-                int32_t pair;
-                memcpy(&pair, in + r * stride + k * 2 + i * 4, 4);
-                __m512i one = _mm512_set1_epi32(pair);
+                int32_t four;
+                memcpy(&four, in + r * stride + k + i, 4);
+                __m512i one = _mm512_set1_epi32(four);
                 UNROLL for (int j = 0; j < wide; j++)
-                    whole[r][j] = _mm512_dpwssd_epi32(whole[r][j], weight[j], one);
+                    __asm__("vpdpbusd %2, %1, %0" : "+v"(whole[r][j]) : "v"(weight[j]), "v"(one));
             }
         }
         UNROLL for (int r = 0; r < rows; r++) {
-            __m512 scale = _mm512_set1_ps(group_scale(in + r * stride, depth, k));
-            UNROLL for (int j = 0; j < wide; j++)
-                sum[r][j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole[r][j]), scale, sum[r][j]);
+            __m512 scale = _mm512_set1_ps(group_of(in + r * stride, depth, k).scale);
+            UNROLL for (int j = 0; j < wide; j++) {
+                __m512 *sum = (__m512 *)(c + r * MOST_WIDE + j);
+                *sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole[r][j]), scale, *sum);
+            }
         }
     }
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int j = 0; j < wide; j++) c[r * MOST_WIDE + j] = (vf)sum[r][j];
 }
 
 ISA_AVX2 INLINE void tile_byte_avx2(const char *w, int64_t depth, const char *in, int64_t stride, int rows,
@@ -215,21 +229,26 @@ ISA_AVX2 INLINE void tile_byte_avx2(const char *w, int64_t depth, const char *in
         __m256 sum[3];
         UNROLL for (int r = 0; r < rows; r++) sum[r] = _mm256_setzero_ps();
         for (int64_t k = 0; k < depth; k += GROUP) {
-            __m256i whole[3];
-            UNROLL for (int r = 0; r < rows; r++) whole[r] = _mm256_setzero_si256();
-            for (int64_t i = k; i < k + GROUP; i += 2) {
-                const char *place = w + i / 2 * wide * 32 + part * 16;
-                __m256i weight = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)place));
+            __m256i half[3][2]; /* of 4 columns: sums of two products, beside each other */
+            UNROLL for (int r = 0; r < rows; r++) half[r][0] = half[r][1] = _mm256_setzero_si256();
+            for (int64_t i = k; i < k + GROUP; i += 4) {
+                const char *place = w + i / 4 * wide * 64 + part * 32;
+                __m256i one = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)place));
+                __m256i two = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(place + 16)));
                 UNROLL for (int r = 0; r < rows; r++) {
-                    int32_t pair;
-                    memcpy(&pair, in + r * stride + i * 2, 4);
-                    __m256i both = _mm256_madd_epi16(weight, _mm256_set1_epi32(pair));
-                    whole[r] = _mm256_add_epi32(whole[r], both);
+                    int32_t four;
+                    memcpy(&four, in + r * stride + i, 4);
+                    __m256i x = _mm256_cvtepi8_epi16(_mm_set1_epi32(four));
+                    half[r][0] = _mm256_add_epi32(half[r][0], _mm256_madd_epi16(one, x));
+                    half[r][1] = _mm256_add_epi32(half[r][1], _mm256_madd_epi16(two, x));
                 }
             }
-            UNROLL for (int r = 0; r < rows; r++)
-                sum[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole[r]),
-                                         _mm256_set1_ps(group_scale(in + r * stride, depth, k)), sum[r]);
+            UNROLL for (int r = 0; r < rows; r++) {
+                group g = group_of(in + r * stride, depth, k);
+                __m256i whole = _mm256_permute4x64_epi64(_mm256_hadd_epi32(half[r][0], half[r][1]), 0xd8);
+                whole = _mm256_add_epi32(whole, _mm256_set1_epi32(g.start));
+                sum[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole), _mm256_set1_ps(g.scale), sum[r]);
+            }
         }
         UNROLL for (int r = 0; r < rows; r++)
             memcpy((float *)(c + r * MOST_WIDE) + part * 8, &sum[r], sizeof sum[r]);
@@ -270,7 +289,7 @@ TILE3(byte_avx2, ISA_AVX2, tile_byte_avx2, 1)
 TILE6(float_avx512, ISA_AVX512, tile_float, 4)
 TILE6(half_avx512, ISA_AVX512, tile_half, 4)
 TILE6(half_new, ISA_NEW, tile_half_new, 4)
-TILE3(byte_new, ISA_NEW, tile_byte_new, 4)
+TILE6(byte_new, ISA_NEW, tile_byte_new, 4)
 #endif
 
 typedef struct {
@@ -283,7 +302,7 @@ static const tiles known[] = {
 #if defined(__x86_64__)
     {{float_avx2, half_avx2, byte_avx2}, {6, 6, 3}},
     {{float_avx512, half_avx512, byte_avx2}, {6, 6, 3}},
-    {{float_avx512, half_new, byte_new}, {6, 6, 3}},
+    {{float_avx512, half_new, byte_new}, {6, 6, 6}},
 #endif
 };
 static int level = -1; /* which of them */
@@ -341,7 +360,7 @@ CLONED void product_panel(const product *p, int64_t panel, int64_t first, int64_
     int64_t most = known[level].rows[m->kind], pieces = (last - first + most - 1) / most;
     for (int64_t piece = 0; piece < pieces; piece++) {
         int64_t from = first + (last - first) * piece / pieces, to = first + (last - first) * (piece + 1) / pieces;
-        vf c[MOST_ROWS * MOST_WIDE];
+        vf c[MOST_ROWS * MOST_WIDE] __attribute__((aligned(64)));
         known[level].run[m->kind](weights, m->depth, (const char *)p->in + from * in_stride, in_stride,
                                   (int)(to - from), wide, c);
         for (int64_t row = from; row < to; row++) {

@@ -1,7 +1,7 @@
 """Matrices as the kernels read them: in panels, in one of three types, each weight once.
 
 Panels have 64 output columns, the last ones 16; a panel's weights lie in the order in which they are
-multiplied, in pairs where they are smaller than float32. See `matrix.c`.
+multiplied, as many together as fit into 32 bits; int8 as w + 128. See `matrix.c`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from aegir_dspy.rwkv.kernels.library import Matrix
 __all__ = ["GROUP", "LANES", "Packed", "pack"]
 
 LANES, GROUP, _PANEL = 16, 64, 64  # as in rwkv7.c and matrix.c
-_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
-_PAIR = {torch.float32: torch.float32, torch.bfloat16: torch.int32, torch.int8: torch.int16}
+_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2}
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,8 @@ def pack(weight: Tensor, dtype: torch.dtype) -> Packed:
     scales = None
     if dtype == torch.int8:
         scales = (weight.float().abs().amax(1) / 127).clamp(min=1e-30).contiguous()
-        weight = (weight.float() / scales.unsqueeze(1)).round().to(torch.int8)
-    rows = weight.to(dtype).contiguous().view(_PAIR[dtype])
+        weight, dtype = (weight.float() / scales.unsqueeze(1)).round() + 128, torch.uint8
+    rows = weight.to(dtype).contiguous().view(torch.int32)
     whole = width // _PANEL * _PANEL
     panels = [rows[:whole].view(-1, _PANEL, rows.shape[1]), rows[whole:].view(-1, LANES, rows.shape[1])]
     flat = torch.cat([part.transpose(1, 2).reshape(-1) for part in panels])
