@@ -17,9 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from aegir_dspy.adapters.dspy_lm.engine import weights_file
+from aegir_dspy.adapters.dspy_lm.engine import weights_file, weights_type
 from aegir_dspy.adapters.openai_server.answers import Answers
 from aegir_dspy.adapters.openai_server.decode import finished, pieces
 from aegir_dspy.adapters.openai_server.embedding import embedded
@@ -28,7 +26,7 @@ from aegir_dspy.adapters.openai_server.host import Host
 from aegir_dspy.adapters.openai_server.limits import Limits
 from aegir_dspy.adapters.openai_server.plan import Plan, plan
 from aegir_dspy.adapters.openai_server.wire import ChatRequest
-from aegir_dspy.errors import AegirError, InputError
+from aegir_dspy.errors import AegirError
 from aegir_dspy.rwkv import Engine, Generation
 
 __all__ = ["Local", "register"]
@@ -38,7 +36,7 @@ _LIMITS = Limits(requests=1 << 30, prompt_tokens=1 << 24, max_tokens=1 << 20, an
 
 
 def register(
-    models: Mapping[str, Engine | str | Path] | None = None, *, device: str = "cpu", dtype: str = "float32"
+    models: Mapping[str, Engine | str | Path] | None = None, *, device: str = "cpu", dtype: str = "auto"
 ) -> Local:
     """Make ``aegir/<name>`` known to LiteLLM; a second call replaces what the first one registered.
 
@@ -46,7 +44,8 @@ def register(
         models: an engine, or weights that are loaded when they are first asked for, under every name. A
             name that is not among them may be that of weights that ship.
         device: of weights that are loaded.
-        dtype: ``"float32"`` or ``"bfloat16"``, of weights that are loaded.
+        dtype: of weights that are loaded: ``"float32"``, ``"bfloat16"``, ``"int8"`` or ``"auto"``, see
+            `Engine.load`.
 
     Returns:
         The models, as the handler that LiteLLM calls asks them.
@@ -63,10 +62,8 @@ class Local:
     """The models, loaded when they are used."""
 
     def __init__(self, models: Mapping[str, Engine | str | Path], device: str, dtype: str) -> None:
-        dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-        if dtype not in dtypes:
-            raise InputError(f"expected a dtype of {', '.join(dtypes)}, found {dtype!r}")
-        self._models, self._device, self._dtype = dict(models), device, dtypes[dtype]
+        self._models, self._device = dict(models), device
+        self._dtype = None if dtype == "auto" else weights_type(dtype)
         self._host, self._lock = Host({}, limits=_LIMITS), threading.Lock()
 
     def engine(self, name: str) -> Engine:

@@ -123,10 +123,11 @@ class Checkpoint:
 
 def _lm_of(engine: Engine, options: dict[str, Any]) -> dspy.LM:
     """A `dspy.LM` on an engine that somebody has loaded."""
-    kinds = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+    kinds = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.int8: "int8"}
     model = engine.model
     parameters = model.parameters() if isinstance(model, RWKV7) else ()
-    dtype = next((p.dtype for p in parameters if p.dim() == 2), torch.float32)
+    held = next((p.dtype for p in parameters if p.dim() == 2), torch.float32)
+    dtype = getattr(model, "packing", None) or held
     source = {
         "path": None,
         "device": str(model.device),

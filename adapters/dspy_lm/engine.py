@@ -39,7 +39,7 @@ from aegir_dspy.errors import AegirError, CheckpointError, InputError, StateErro
 from aegir_dspy.rwkv import Engine, Generation, State
 from aegir_dspy.rwkv.checkpoint import file_sha256
 
-__all__ = ["AegirAsyncEngine", "AegirEngine", "AegirLM", "lm", "weights_file"]
+__all__ = ["AegirAsyncEngine", "AegirEngine", "AegirLM", "lm", "weights_file", "weights_type"]
 
 _LOADED: WeakValueDictionary[str, Engine] = WeakValueDictionary()
 _LOADING = threading.Lock()  # many threads that ask for the same weights at once load them once
@@ -62,7 +62,7 @@ def lm(
     Args:
         path_or_name: a weights file, or the name of embedded weights.
         device: ``"cpu"``, ``"cuda"``, …
-        dtype: ``"float32"`` or ``"bfloat16"``.
+        dtype: ``"float32"``, ``"bfloat16"`` or ``"int8"``, see `Engine.load`.
         tokenizer: ``"bytes"`` or ``"world"``; by default what fits the vocabulary.
         backend: ``"torch"`` or ``"rwkv"``, see `Engine.load`.
         cache: whether DSPy caches answers; the checkpoint is part of the key.
@@ -329,15 +329,21 @@ def weights_file(path_or_name: str | Path) -> Path:
     raise CheckpointError(f"expected a weights file or one of {names}, found {str(path_or_name)!r}")
 
 
+def weights_type(name: str) -> torch.dtype:
+    """The type of weights in memory. Raises InputError for an unknown one."""
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
+    if name not in known:
+        raise InputError(f"expected a dtype of {', '.join(known)}, found {name!r}")
+    return known[name]
+
+
 def _shared_engine(source: dict[str, Any]) -> Engine:
     """The engine of a source, loaded once for as long as somebody uses it."""
-    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if source["dtype"] not in dtypes:
-        raise InputError(f"expected a dtype of {sorted(dtypes)}, found {source['dtype']!r}")
+    dtype = weights_type(source["dtype"])
     path = weights_file(source["path"])
     key = json.dumps({**source, "path": None, "sha256": file_sha256(path)}, sort_keys=True)
     with _LOADING:
         if (engine := _LOADED.get(key)) is None:
             options = {k: source[k] for k in ("device", "tokenizer", "backend")}
-            engine = _LOADED[key] = Engine.load(path, dtype=dtypes[source["dtype"]], **options)
+            engine = _LOADED[key] = Engine.load(path, dtype=dtype, **options)
     return engine

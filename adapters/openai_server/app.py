@@ -19,6 +19,7 @@ from torch import Tensor
 from aegir_dspy._version import __version__
 from aegir_dspy.adapters.openai_server.answers import Answers
 from aegir_dspy.adapters.openai_server.decode import finished, pieces
+from aegir_dspy.adapters.openai_server.document import ANNOTATED, STREAMED, DocumentedApp
 from aegir_dspy.adapters.openai_server.embedding import embedded, packed
 from aegir_dspy.adapters.openai_server.errors import ApiError, refusal, refusal_of_fields
 from aegir_dspy.adapters.openai_server.gate import LEASES, Gate
@@ -60,7 +61,7 @@ _TEXTS = ("text/csv", "text/tab-separated-values")
 def application(host: Host, api_key: str | None, local: bool) -> FastAPI:
     """See `create_app`."""
     refused: dict[int | str, Any] = {"4XX": {"model": Refusal, "description": "Refused"}}
-    app, server = _App(title="aegir", version=__version__, responses=refused), _Server(host)
+    app, server = DocumentedApp(title="aegir", version=__version__, responses=refused), _Server(host)
     for method, path, serve, reply, more in server.routes():
         told: dict[int | str, Any] = {200: {"model": reply} if reply else {}}
         app.add_api_route(path, serve, methods=[method], response_model=None, responses=told, **more)
@@ -84,14 +85,14 @@ class _Server:
         yield "GET", "/metrics", self.show_metrics, None, {"response_class": PlainTextResponse}
         yield "GET", "/v1/models", self.models, ModelList, {}
         yield "GET", "/v1/models/{name:path}", self.model, ModelReply, {}
-        yield "POST", "/v1/completions", self.completions, CompletionReply, _STREAMED
-        yield "POST", "/v1/chat/completions", self.chat, ChatReply, _STREAMED
+        yield "POST", "/v1/completions", self.completions, CompletionReply, STREAMED
+        yield "POST", "/v1/chat/completions", self.chat, ChatReply, STREAMED
         yield "POST", "/v1/embeddings", self.embeddings, EmbeddingReply, {}
         yield "GET", "/v1/states", self.states, StateList, {}
         yield "POST", "/v1/states", self.read_state, StateReply, {}
         yield "GET", "/v1/states/{handle}", self.state, StateReply, {}
         yield "DELETE", "/v1/states/{handle}", self.drop_state, StateDeleted, {}
-        yield "POST", "/v1/annotate", self.annotate, AnnotateReply, {"openapi_extra": _ANNOTATE_BODY}
+        yield "POST", "/v1/annotate", self.annotate, AnnotateReply, ANNOTATED
 
     async def health(self) -> dict[str, str]:
         """Whether the server runs; needs no key."""
@@ -234,34 +235,6 @@ class _Server:
     def _take(self, request: Request, count: int) -> None:
         """Take on answers; the gate gives them back when the request is over."""
         request.scope[LEASES].append(self.host.load.take(count))
-
-
-_STREAMED: dict[str, Any] = {
-    "openapi_extra": {
-        "responses": {"200": {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
-    }
-}
-_ANNOTATE_SCHEMA = AnnotateRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-_ANNOTATE_PARTS: dict[str, Any] = _ANNOTATE_SCHEMA.pop("$defs")
-_ANNOTATE_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": _ANNOTATE_SCHEMA},
-            "text/csv": {"schema": {"type": "string"}},
-        },
-    }
-}
-
-
-class _App(FastAPI):
-    """With what a body refers to that FastAPI does not read itself."""
-
-    def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document."""
-        document = super().openapi()
-        document["components"]["schemas"] |= _ANNOTATE_PARTS
-        return document
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T | None:

@@ -46,7 +46,9 @@ def serve(
     vocabulary: Annotated[str, typer.Option(help="Of /v1/annotate; see aegir annotate.")] = "schema",
     checkpoint: Annotated[Path | None, typer.Option(help="Of /v1/annotate: weights by aegir train.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    dtype: Annotated[
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, int8 or auto.")] = "auto",
+    ] = "auto",
 ) -> None:
     """Serve models as OpenAI does (chats, completions), tables at /v1/annotate, kept states at /v1/states.
 
@@ -72,19 +74,15 @@ def serve(
 
 def _engines(models: list[str], device: str, dtype: str, max_batch: int) -> dict[str, Engine]:
     """The models by the names of their files."""
-    import torch
-
-    from aegir_dspy.adapters.dspy_lm.engine import weights_file
+    from aegir_dspy.adapters.dspy_lm.engine import weights_file, weights_type
     from aegir_dspy.rwkv import Engine
 
-    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if dtype not in dtypes:
-        raise InputError(f"expected a dtype of {', '.join(dtypes)}, found {dtype!r}")
+    kind = None if dtype == "auto" else weights_type(dtype)
     engines: dict[str, Engine] = {}
     for path in map(weights_file, models):
         if path.stem in engines:
             raise InputError(f"expected models with different names, found {path.stem} twice")
-        engines[path.stem] = Engine.load(path, device=device, dtype=dtypes[dtype])
+        engines[path.stem] = Engine.load(path, device=device, dtype=kind)
         engines[path.stem].max_batch = max_batch
     return engines
 
