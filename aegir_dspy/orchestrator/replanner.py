@@ -114,7 +114,7 @@ def _provider_down(case: Case) -> Decision:
 
 def _resource(case: Case) -> Decision:
     if not case.agents and case.task.attempt == 1:
-        return case.wait(create=True)
+        return Retry(case.task.again(), create=True)
     if case.permanent:
         return GiveUp("trying again does not change it")
     memory = case.facts.get("error") in ("MemoryError", "OutOfMemoryError")
