@@ -11,6 +11,8 @@ from aegir_dspy.errors import InputError, PrerequisiteError
 
 __all__ = ["create_app", "serve"]
 
+_KEEP_ALIVE = 75  # seconds; clients give up idle connections after 5, and the server must not do so just then
+
 
 def create_app(host: Host, *, api_key: str | None = None, local: bool = False) -> Any:
     """The ASGI application; every request but ``/health`` needs the key, if there is one.
@@ -57,6 +59,7 @@ def serve(host: Host, *, address: str = "127.0.0.1", port: int = 8000, api_key: 
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=30,
+        timeout_keep_alive=_KEEP_ALIVE,
     )
 
 

@@ -46,9 +46,7 @@ def serve(
     vocabulary: Annotated[str, typer.Option(help="Of /v1/annotate; see aegir annotate.")] = "schema",
     checkpoint: Annotated[Path | None, typer.Option(help="Of /v1/annotate: weights by aegir train.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    dtype: Annotated[
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, int8 or auto.")] = "auto",
-    ] = "auto",
 ) -> None:
     """Serve models as OpenAI does (chats, completions), tables at /v1/annotate, kept states at /v1/states.
 
