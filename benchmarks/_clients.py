@@ -111,4 +111,4 @@ def _text(number: int) -> str:
 def _client(address: str) -> Any:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     http = httpx.AsyncClient(limits=limits, timeout=300)
-    return openai.AsyncOpenAI(base_url=f"{address}/v1", api_key="none", http_client=http, max_retries=0)
+    return openai.AsyncOpenAI(base_url=f"{address}/v1", api_key="none", http_client=http)

@@ -32,6 +32,7 @@ from _server import Server, started
 from parity import random_weights
 
 from aegir_dspy.adapters.openai_server import Limits
+from aegir_dspy.errors import InputError
 from aegir_dspy.rwkv import Geometry, save_weights
 
 CLIENTS = 64
@@ -132,6 +133,7 @@ def waiting(bench: Bench, server: Server, scale: Scale) -> None:
 def lasting(bench: Bench, server: Server, scale: Scale) -> None:
     """Memory over minutes of all kinds of requests, right and malformed."""
     minutes = bench.options.minutes or scale.minutes
+    known = server.metric("aegir_request_seconds_count")
     began, before, over = time.monotonic(), server.mib, threading.Event()
     samples: list[tuple[float, float]] = []  # (minutes, MiB)
 
@@ -151,7 +153,7 @@ def lasting(bench: Bench, server: Server, scale: Scale) -> None:
     taken = (time.monotonic() - began) / 60
     half = [(at, mib) for at, mib in samples if at > taken / 2]
     growth = statistics.linear_regression(*zip(*half, strict=True)).slope
-    bench.row(arm="all kinds of requests", answers=int(server.metric("aegir_request_seconds_count")),
+    bench.row(arm="all kinds of requests", answers=int(server.metric("aegir_request_seconds_count") - known),
               minutes=taken, mib_before=before, mib_after=server.mib, mib_a_minute=growth)  # fmt: skip
     statuses = {f"status_{status // 100}xx": 0 for status in found}
     for status, count in found.items():
@@ -174,12 +176,14 @@ def _busy(server: Server, kind: Kind) -> Iterator[None]:
     process = context.Process(target=_keep_busy, args=(server.address, kind, over), daemon=True)
     process.start()
     try:
-        while server.metric("aegir_answers_open") < CLIENTS * 3 / 4:
+        while process.is_alive() and server.metric("aegir_answers_open") < CLIENTS * 3 / 4:
             time.sleep(0.05)
         yield
     finally:
         over.set()
         process.join()
+    if process.exitcode:
+        raise InputError(f"expected {CLIENTS} clients that are served; found them failed, as said above")
 
 
 def _keep_busy(address: str, kind: Kind, over: Event) -> None:

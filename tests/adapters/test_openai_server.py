@@ -53,7 +53,8 @@ CHAT: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", 
 def running(host: Host, key: str | None = KEY, local: bool = False) -> Iterator[str]:
     """A server on a free port; its address."""
     app = create_app(host, api_key=key, local=local)
-    config = uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=5)
+    patience = {"timeout_graceful_shutdown": 5, "timeout_keep_alive": 75}
+    config = uvicorn.Config(app, port=0, log_level="error", **patience)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
