@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -96,9 +97,6 @@ def annotate(
     Exit code 1 when some file could not be read (the others are annotated), 2 when nothing could.
     """
     check_output(out)
-    from aegir_dspy.orchestrator.table_swarm import SwarmConfig, TableSwarm
-    from aegir_dspy.tables import read_tables
-
     settings = {
         "vocabulary": vocabulary,
         "relations": relations,
@@ -110,12 +108,13 @@ def annotate(
     }
     asked = asked_for(ctx, data or (), settings, run, resume)
     # A kept run reads everything itself: what it counts does not depend on when it was killed.
-    states = _usable_store() if store and asked.folder is None else None
-    swarm = TableSwarm(SwarmConfig(**asked.settings, max_agents=max_agents, store=states))
+    swarm = _swarm({**asked.settings, "max_agents": max_agents}, keep=store and asked.folder is None)
     if asked.folder is not None:
         said = carried_out(asked, swarm, quiet=quiet)
         prediction, annotated = swarm.prediction(said), said.tables
     else:
+        from aegir_dspy.tables import read_tables
+
         tables = read_tables(asked.data)
         total = sum(len(table.columns) for table in tables)
         with ColumnProgress(total, quiet=quiet) as progress:
@@ -128,6 +127,18 @@ def annotate(
             f"{' '.join(undone[0].message.split())}\n"
         )
         raise typer.Exit(1 if prediction.annotations else 2)
+
+
+def _swarm(settings: Mapping[str, Any], *, keep: bool) -> TableSwarm:
+    """The swarm, which is loaded with garbage collection off: all that is made stays, to look is in vain."""
+    gc.disable()
+    try:
+        from aegir_dspy.orchestrator.table_swarm import SwarmConfig, TableSwarm
+
+        return TableSwarm(SwarmConfig(**settings, store=_usable_store() if keep else None))
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _usable_store() -> Path | None:

@@ -13,6 +13,7 @@ import pickle
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -226,6 +227,7 @@ def _rank(tensors: Mapping[str, Tensor], name: str, layers: int, where: str) -> 
     raise CheckpointError(f"expected {_EXPECTED} with att.{name}; found none in {where}")
 
 
+@lru_cache(maxsize=8)
 def _parameter_shapes(geometry: Geometry) -> dict[str, torch.Size]:
     with torch.device("meta"):
         return {name: tensor.shape for name, tensor in RWKV7(geometry).state_dict().items()}
