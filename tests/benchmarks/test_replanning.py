@@ -15,6 +15,7 @@ def replanning(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("_replanning").replanning
 
 
+@pytest.mark.slow
 def test_rules_do_what_retrying_cannot_and_no_worse_what_it_can(replanning: Any) -> None:
     found = replanning(1, True)
     assert found["rules"] >= 0.98 and found["retry_only"] <= 0.9
