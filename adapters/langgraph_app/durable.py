@@ -9,7 +9,6 @@ call holds a hash of its task, so what was kept for one task is never taken for 
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
 from langgraph.func import task as remembered
@@ -31,30 +30,30 @@ def durable(artifacts: Artifacts) -> Start:
     """
 
     async def start(task: Task, body: Body) -> Outcome:
-        ran = False
+        made: Outcome | None = None
 
         async def perform() -> dict[str, Any]:
-            nonlocal ran
-            ran = True
-            return (await body()).to_json()
+            nonlocal made
+            made = await body()
+            return made.to_json()
 
         perform.__name__ = _name(task)
-        outcome = Outcome.from_json(await remembered(perform)())
-        return outcome if ran or _whole(task, outcome, artifacts) else await body()
+        kept = await remembered(perform)()
+        return made or _whole(task, kept, artifacts) or await body()
 
     return start
 
 
 def _name(task: Task) -> str:
-    said = json.dumps(task.to_json(), sort_keys=True, separators=(",", ":"))
-    return f"task-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+    return f"task-{hashlib.sha256(repr(task).encode()).hexdigest()[:16]}"
 
 
-def _whole(task: Task, outcome: Outcome, artifacts: Artifacts) -> bool:
-    if outcome.artifact is None:
-        return True
+def _whole(task: Task, kept: Any, artifacts: Artifacts) -> Outcome | None:
+    """The outcome that was kept; None where it is none of this task, or its value is lost."""
     try:
-        artifacts.get(task.kind, outcome.artifact)
-    except InputError:
-        return False
-    return True
+        outcome = Outcome.from_json(kept)
+        if outcome.artifact is not None:
+            artifacts.get(task.kind, outcome.artifact)
+    except (TypeError, KeyError, AttributeError, InputError):
+        return None
+    return outcome if outcome.task == task.id else None

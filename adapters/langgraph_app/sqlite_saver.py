@@ -44,6 +44,9 @@ class InlineSqliteSaver(SqliteSaver):
                 (found,) = cursor.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise DamagedRunError(f"expected a whole checkpoint in {path}, found: {found}")
+        except UnicodeDecodeError as error:  # of SQLite's own message about a damaged schema
+            self.conn.close()
+            raise DamagedRunError(f"expected a whole checkpoint in {path}, found: {error}") from error
         except BaseException:
             self.conn.close()
             raise
