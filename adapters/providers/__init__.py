@@ -2,8 +2,8 @@
 cost and how good they were. With none named, nothing here is used.
 
 >>> providers = read_providers(".")                       # [providers.<name>] of aegir.toml
->>> agents = provider_agents(providers, {"deepen": ColumnSkill(vocabulary, 0.5)}, spending)
->>> prefer = QualityRouter(Quality(path), attempt_prices(providers, 1000, 50), spending)
+>>> team = table_team(providers, ColumnSkill(swarm.vocabulary, swarm.annotator.threshold), cost=2.0)
+>>> team.join(swarm.orchestrator)
 """
 
 from aegir_dspy.adapters.providers.agent import ProviderAgent, provider_agents
@@ -15,6 +15,7 @@ from aegir_dspy.adapters.providers.question import GeneralSkill, Question, Skill
 from aegir_dspy.adapters.providers.remote_graph import RemoteGraphAgent
 from aegir_dspy.adapters.providers.routing import QualityRouter
 from aegir_dspy.adapters.providers.spending import Spending
+from aegir_dspy.adapters.providers.team import Team, table_team
 
 __all__ = [
     "ColumnSkill",
@@ -29,10 +30,12 @@ __all__ = [
     "RemoteGraphAgent",
     "Skill",
     "Spending",
+    "Team",
     "attempt_prices",
     "column_tokens",
     "estimate",
     "provider_agents",
     "providers_from",
     "read_providers",
+    "table_team",
 ]

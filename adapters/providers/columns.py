@@ -12,6 +12,7 @@ from aegir_dspy.ontology.vocabulary import Vocabulary
 from aegir_dspy.orchestrator.agent import Job, TaskError
 from aegir_dspy.tables.table import Column, Table, TableSet
 from aegir_dspy.verifier.masking import masked
+from aegir_dspy.verifier.support import support
 
 __all__ = ["ColumnSkill"]
 
@@ -21,12 +22,13 @@ _INSTRUCTIONS = (
 )
 _CELLS, _CONTEXT = 12, 3  # cells shown of a column that is asked about, and at most of the others
 _HEADER = 80  # characters of a header that are shown
+_CONTRADICTED = 0.05  # support at which cells contradict a type
 _LIKELY = 0.05  # probability of a type that its cells are masked for
 
 
 @dataclass(frozen=True)
 class ColumnSkill:
-    """Annotates all columns of the tables a task is given, or those that stayed unsure before (``deepen``).
+    """Annotates all columns of the tables a task is given, or those that stayed unsure before.
 
     The inputs of a task are a `TableSet` and, to look deeper, the tables' annotations; its value is a tuple
     of annotations, one a table. Its parameter ``rows`` is how many cells of a column are shown.
@@ -57,8 +59,8 @@ class ColumnSkill:
 
     def value(self, job: Job, answer: Any, agent: str) -> tuple[TableAnnotation, ...]:
         """See `aegir_dspy.adapters.providers.question.Skill`."""
-        _, known = _given(job)
-        said: Mapping[str, Any] = answer or {}
+        tables, known = _given(job)
+        said: Mapping[str, Any] = self._backed(answer or {}, tables)
         return tuple(
             replace(
                 annotation,
@@ -69,6 +71,29 @@ class ColumnSkill:
             )
             for number, annotation in enumerate(known)
         )
+
+    def _backed(self, answer: Mapping[str, Any], tables: Sequence[Table]) -> Mapping[str, Any]:
+        """The answers that the cells do not contradict, as the verifier sees it.
+
+        Raises:
+            TaskError: ``gate:values`` where most of them are contradicted.
+        """
+        backed = {}
+        for number, table in enumerate(tables):
+            for column in table.columns:
+                said = answer.get(_id(number, column.index))
+                if said is not None and not self._contradicted(column, said["type"]):
+                    backed[_id(number, column.index)] = said
+        if 2 * len(backed) < len(answer):
+            found = f"{len(answer) - len(backed)} of {len(answer)} that contradict them"
+            raise TaskError("gate:values", f"expected types that fit the cells, found {found}")
+        return backed
+
+    def _contradicted(self, column: Column, label: str | None) -> bool:
+        if label is None:
+            return False
+        found = support(column.values, label, self.vocabulary[label].iri).value
+        return found is not None and found <= _CONTRADICTED
 
     def _schema(self, asked: Sequence[tuple[int, int]]) -> dict[str, Any]:
         names = [_id(table, column) for table, column in asked]

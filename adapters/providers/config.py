@@ -5,7 +5,6 @@ A model that LiteLLM knows, or anything that speaks OpenAI's protocol, or a depl
     [providers.quick]
     model = "openai/gpt-4.1-mini"
     keys = ["OPENAI_API_KEY", "OPENAI_API_KEY_2"]   # names of environment variables, never keys
-    skills = ["deepen"]
     rpm = 500                                       # calls a minute, with each key
     budget = 2.0                                    # in the currency of the prices
 
@@ -76,7 +75,7 @@ class Provider:
     rpm: int | None = None
     tpm: int | None = None
     budget: float | None = None
-    skills: tuple[str, ...] = ("deepen",)
+    skills: tuple[str, ...] = ("consult",)
     timeout: float = 60.0
     parallel: int = 16
     max_tokens: int = 2048

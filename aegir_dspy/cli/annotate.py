@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from aegir_dspy.cli.consult import consulted, learned, rendered
 from aegir_dspy.cli.progress import ColumnProgress
 from aegir_dspy.cli.run import asked_for, carried_out
 from aegir_dspy.errors import InputError
@@ -90,6 +91,12 @@ def annotate(
     resume: Annotated[
         Path | None, typer.Option(help="Go on with the run in this folder; DATA is known.", metavar="DIR")
     ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0.0, help="What the [providers] of aegir.toml may cost together.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the providers would cost, ask nobody.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Say what each column means: type, confidence, reasons; how columns are related; an ontology fragment.
@@ -109,17 +116,23 @@ def annotate(
     asked = asked_for(ctx, data or (), settings, run, resume)
     # A kept run reads everything itself: what it counts does not depend on when it was killed.
     swarm = _swarm({**asked.settings, "max_agents": max_agents}, keep=store and asked.folder is None)
+    from aegir_dspy.tables import read_tables
+
+    team = consulted(swarm, max_cost, quiet=quiet or dry_run)
+    if dry_run:
+        estimate = team.estimate(read_tables(asked.data)) if team else None
+        write_output(rendered(estimate, as_json=format is AnnotateFormat.JSON), out)
+        return
     if asked.folder is not None:
         said = carried_out(asked, swarm, quiet=quiet)
         prediction, annotated = swarm.prediction(said), said.tables
     else:
-        from aegir_dspy.tables import read_tables
-
         tables = read_tables(asked.data)
         total = sum(len(table.columns) for table in tables)
         with ColumnProgress(total, quiet=quiet) as progress:
             prediction = swarm(tables=tables, on_table=lambda table: progress.advance(len(table.columns)))
         annotated = tables.tables
+    learned(team)
     write_output(_render(prediction, annotated, swarm, format, to_file=out is not None), out)
     if undone := [failure for failure in prediction.failures if failure.undone]:
         sys.stderr.write(

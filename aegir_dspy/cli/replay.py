@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aegir_dspy.orchestrator.outcome import Outcome
+from aegir_dspy.orchestrator.agent import Job, TaskError, Work
 
 if TYPE_CHECKING:
     from aegir_dspy.orchestrator.artifacts import FolderArtifacts
-    from aegir_dspy.orchestrator.execution import Start
-    from aegir_dspy.orchestrator.task import Task
     from aegir_dspy.orchestrator.traced_run import Difference, TracedRun
 
 __all__ = ["replayed"]
@@ -31,6 +29,7 @@ def replayed(run: Path, traced: TracedRun) -> Sequence[Difference]:
     from aegir_dspy.adapters.langgraph_app.folder import RunFolder, RunSettings
     from aegir_dspy.adapters.langgraph_app.swarm_application import SwarmApplication
     from aegir_dspy.orchestrator.artifacts import FolderArtifacts
+    from aegir_dspy.orchestrator.execution import at_once
     from aegir_dspy.orchestrator.table_swarm import SwarmConfig, TableSwarm
     from aegir_dspy.orchestrator.traced_run import differences
 
@@ -42,20 +41,23 @@ def replayed(run: Path, traced: TracedRun) -> Sequence[Difference]:
         application = SwarmApplication(swarm)
         kept = FolderArtifacts(folder.artifacts, application.types)
         made = FolderArtifacts(Path(scratch), application.types)
+        if any(task.kind == "consult" for task in traced.tasks.values()):
+            swarm.orchestrator.agents = (_Recorded(traced, kept),)
         plan = application.plan(begun.data)
-        start = _recorded(traced, kept, made)
-        again = asyncio.run(application.run(plan, made, start, lambda event: None))
+        again = asyncio.run(application.run(plan, made, at_once, lambda event: None))
         return differences(traced, again.outcomes)
 
 
-def _recorded(traced: TracedRun, kept: FolderArtifacts, made: FolderArtifacts) -> Start:
-    """A start that does every task but those that remote models did."""
+class _Recorded:
+    """Says what the remote models that were consulted said."""
 
-    async def start(task: Task, body: Callable[[], Awaitable[Outcome]]) -> Outcome:
-        was = traced.tasks.get(task.id)
-        if was is None or was.artifact is None or was.agents[-1] not in traced.providers:
-            return await body()
-        made.put(task.kind, kept.get(task.kind, was.artifact))
-        return Outcome(task.id, was.agents[-1], was.artifact)
+    name, skills, slots = "record", frozenset({"consult"}), 300
 
-    return start
+    def __init__(self, traced: TracedRun, kept: FolderArtifacts) -> None:
+        self._traced, self._kept = traced, kept
+
+    async def perform(self, job: Job) -> Work:
+        was = self._traced.tasks.get(job.task.id)
+        if was is None or was.artifact is None:
+            raise TaskError("provider_down", "expected what was said then, found nothing", permanent=True)
+        return Work(self._kept.get(job.task.kind, was.artifact), steps=0, agents=0)

@@ -63,7 +63,6 @@ class TracedRun:
 
     Attributes:
         tasks: by id, in the order in which they are first named.
-        providers: agents of remote models, as a note ``providers`` with ``names`` says.
         seconds: from the first line to the last.
 
     Raises:
@@ -72,10 +71,7 @@ class TracedRun:
 
     def __init__(self, trace: Trace) -> None:
         self.tasks: dict[str, TracedTask] = {}
-        self.providers: frozenset[str] = frozenset()
         for entry in trace.entries:
-            if entry["event"] == "providers":
-                self.providers |= set(entry["names"])
             if "task" in entry:
                 self._learn(entry)
         self.seconds = round(trace.entries[-1]["time"] - trace.entries[0]["time"], 3)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -46,24 +44,18 @@ from aegir_dspy.orchestrator.strategies import Rules
 from aegir_dspy.orchestrator.task import Task, TaskBudget, TaskGraph
 from aegir_dspy.tables.table import Column, Table, TableSet
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SKILLS = {"ask": GeneralSkill()}
 ASK = Task("ask", "ask", {"instructions": "Say yes."})
 VOCABULARY = load_vocabulary("schema")
 
 
 @pytest.fixture(scope="module")
-def simulated() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("_simulated", BENCHMARKS / "_simulated.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["_simulated"] = module
-    spec.loader.exec_module(module)
-    return module
+def simulated(import_benchmark: Callable[[str], Any]) -> Any:
+    return import_benchmark("_simulated")
 
 
 @pytest.fixture
-def server(simulated: ModuleType) -> Iterator[Any]:
+def server(simulated: Any) -> Iterator[Any]:
     with simulated.SimulatedProvider() as provider:
         yield provider
 
@@ -224,7 +216,7 @@ def test_a_stream_beats(server: Any) -> None:
     ],
 )
 def test_failures_have_their_class(
-    simulated: ModuleType, server: Any, failure: str, classes: set[str], stall: float | None
+    simulated: Any, server: Any, failure: str, classes: set[str], stall: float | None
 ) -> None:
     server.behaviour = simulated.Behaviour(failures={failure: 1.0})
     task = replace(ASK, budget=TaskBudget(stall=stall))
@@ -261,7 +253,7 @@ def test_the_replanners_parameters_reach_the_model(server: Any) -> None:
     assert "0.7" not in server.requests[0]["messages"][1]["content"]
 
 
-def test_a_fallback_answers_for_one_that_is_down(simulated: ModuleType, server: Any) -> None:
+def test_a_fallback_answers_for_one_that_is_down(simulated: Any, server: Any) -> None:
     with simulated.SimulatedProvider(behaviour=simulated.Behaviour(failures={"500": 1.0})) as broken:
         providers = Providers([named(broken, "first", fallback=("second",)), named(server, "second")])
         first, _ = provider_agents(providers, SKILLS)
@@ -424,6 +416,16 @@ def test_a_type_outside_the_vocabulary_is_no_answer(server: Any, answer: str) ->
     with pytest.raises(TaskError) as found:
         deepen(server)
     assert found.value.failure_class == "parse" and "pwned" not in str(found.value)
+
+
+def test_types_that_cells_contradict_are_refused(server: Any) -> None:
+    server.answer = answering(t0c0="email", t0c1="email")
+    said, _ = deepen(server)
+    assert [column.type for column in said.columns] == [None, "email", "Date"]
+    server.answer = answering(t0c0="email", t0c1="latitude")
+    with pytest.raises(TaskError) as found:
+        deepen(server)
+    assert found.value.failure_class == "gate:values" and found.value.cost > 0
 
 
 def test_nothing_is_asked_about_sure_columns(server: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +130,60 @@ def test_providers_in_the_settings_are_no_command(aegir: Aegir, folder: Path) ->
     (folder / "aegir.toml").write_text("[provider]\nquiet = true\n")
     done = aegir("trace", folder)
     assert done.code == 2 and "'provider'" in done.err
+
+
+@pytest.fixture
+def consultants(folder: Path, import_benchmark: Callable[[str], Any]) -> Iterator[Any]:
+    """Two simulated models, one that always says email, one that is down."""
+    simulated = import_benchmark("_simulated")
+
+    def answer(request: dict[str, Any], rng: object) -> str:
+        schema = request["response_format"]["json_schema"]["schema"]
+        return json.dumps({name: {"type": "email", "confidence": 0.9} for name in schema["required"]})
+
+    broken = simulated.Behaviour(failures={"500": 1.0})
+    with simulated.SimulatedProvider(answer) as good, simulated.SimulatedProvider(answer, broken) as bad:
+        sections = (
+            f'[providers.{name}]\nmodel = "openai/x"\napi_base = "{server.address}"\n'
+            "price_in = 1e-6\nprice_out = 2e-6\n"
+            for name, server in (("good", good), ("bad", bad))
+        )
+        (folder / "aegir.toml").write_text("".join(sections))
+        yield good
+
+
+def test_unsure_columns_are_shown_to_providers(
+    aegir: Aegir, kept: Path, consultants: Any, home: Path
+) -> None:
+    dry = aegir("annotate", "data", "--dry-run", "--format", "json")
+    assert (dry.code, dry.err, consultants.requests) == (0, "", [])
+    estimate = json.loads(dry.out)
+    assert estimate["cost"] > 0 and {share["provider"] for share in estimate["shares"]} == {"good", "bad"}
+    assert "if every column stayed unsure" in aegir("annotate", "data", "--dry-run").out
+
+    done = aegir("annotate", "data", "--run", "runs/asked", "--format", "json", "--abstain-below", "0.8")
+    assert done.code == 0 and "are shown to good, bad" in done.err
+    said = json.loads(done.out)
+    emails = [table["columns"][1] for table in said["tables"]]
+    assert [column["type"] for column in emails] == ["email", "email"]
+    assert all("good says email" in str(column["evidence"]) for column in emails)
+    assert said["usage"]["cost"] > 0
+    sent = str([request["messages"] for request in consultants.requests])
+    assert sent and "user1@" not in sent
+    assert json.loads((home / "providers.json").read_text())
+
+    asked = len(consultants.requests)
+    replay = aegir("trace", "runs/asked", "--replay")
+    assert (replay.code, len(consultants.requests)) == (0, asked), replay.out
+    assert "consult:" in replay.out and "good" in replay.out
+
+
+def test_nothing_may_be_spent(aegir: Aegir, kept: Path, consultants: Any) -> None:
+    done = aegir("annotate", "data", "--format", "json", "--abstain-below", "0.8", "--max-cost", "0")
+    assert done.code == 0 and consultants.requests == [], "the result is that of the local swarm"
+    said = json.loads(done.out)
+    assert len(said["tables"]) == 2 and "cost" not in said["usage"]
+
+
+def test_without_providers_nothing_costs_anything(aegir: Aegir, kept: Path) -> None:
+    assert "no providers are named" in aegir("annotate", "data", "--dry-run").out
