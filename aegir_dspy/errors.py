@@ -92,8 +92,13 @@ class FailureRecord:
 
     @property
     def undone(self) -> bool:
-        """Whether something was not done; a type that is not sure and a gate that refuses are answers."""
-        return self.failure_class != "low_confidence" and not self.failure_class.startswith("gate:")
+        """Whether something was not done.
+
+        A type that is not sure and a gate that refuses are answers; others who were consulted and did not
+        answer leave the swarm's own.
+        """
+        answered = self.failure_class == "low_confidence" or self.failure_class.startswith("gate:")
+        return not answered and not self.task.startswith("consult:")
 
     def to_json(self) -> dict[str, Any]:
         """The record as the ``failures`` entry of ``aegir.result/1``."""
