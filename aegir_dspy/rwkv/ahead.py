@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ from aegir_dspy.rwkv.constraint import Constraint, Mask, mask_words
 from aegir_dspy.rwkv.grammar import GrammarConstraint
 
 if TYPE_CHECKING:
-    from llguidance import LLExecutor
+    from llguidance import LLExecutor, LLMatcher
 
 __all__ = ["MasksAhead"]
 
@@ -45,15 +45,17 @@ class MasksAhead:
         words = self._masks.shape[1]
         if len(grammars) > len(self._masks):
             self._masks = np.empty((len(grammars), words), np.uint32)
-        start, size = self._masks.ctypes.data, words * _WORD
         if words <= _FEW_WORDS:
+            start, size = self._masks.ctypes.data, words * _WORD
             for row, grammar in enumerate(grammars):
                 grammar.matcher.unsafe_compute_mask_ptr(start + row * size, size)
-        else:
-            thread, llguidance = _threads()
-            matchers = [(grammar.matcher, row) for row, grammar in enumerate(grammars)]
-            work = llguidance.unsafe_compute_mask_ptr
-            self._waiting = thread.submit(work, matchers, start, size, len(self._masks))
+            return
+        thread, llguidance = _threads()
+        work = partial(_fill, llguidance, [grammar.matcher for grammar in grammars], self._masks)
+        try:
+            self._waiting = thread.submit(work)
+        except RuntimeError:  # the interpreter waits for its last threads, and takes no new work
+            work()
 
     def take(self, constraints: Sequence[Constraint | None]) -> tuple[Mask, list[int]]:
         """(B, W) masks, all ones where none was made; and the positions of constraints that still want one.
@@ -73,6 +75,12 @@ class MasksAhead:
         if self._waiting is not None:
             self._waiting.result()
             self._waiting = None
+
+
+def _fill(llguidance: LLExecutor, matchers: Sequence[LLMatcher], masks: Mask) -> None:
+    """Write what the matchers allow into rows of `masks`, which stays in memory as long as this takes."""
+    rows = [(matcher, row) for row, matcher in enumerate(matchers)]
+    llguidance.unsafe_compute_mask_ptr(rows, masks.ctypes.data, masks.shape[1] * _WORD, len(masks))
 
 
 @cache

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import random
 import re
+import subprocess
+import sys
+import weakref
 from dataclasses import replace
 
 import jsonschema
@@ -194,6 +197,45 @@ def test_masks_made_ahead_are_those_made_at_once(name):
                 fits = np.flatnonzero(np.unpackbits(expected.view(np.uint8), bitorder="little"))
                 one.accept(int(chance.choice(fits)))
         ahead.begin(streams)
+
+
+def test_masks_outlive_whoever_asked_for_them():
+    """A batch that is dropped meanwhile, because its model failed, leaves nothing that is written to."""
+    tokenizer = tokenizer_named("world")
+    rule = Grammar.regex("([A-Z][a-z]{2,12} ){3,9}[0-9]{4}")
+    streams = [rule.constraint(tokenizer, tokenizer.ends[0]) for _ in range(64)]
+    for _ in range(5):
+        ahead = MasksAhead(tokenizer.vocab)
+        ahead.begin(streams)
+        masks, waiting = weakref.ref(ahead._masks), ahead._waiting
+        del ahead
+        assert masks() is not None or waiting.done()
+        waiting.result()
+
+
+@pytest.mark.slow
+def test_masks_are_made_after_the_main_thread_has_ended():
+    code = """
+import threading
+from aegir_dspy.rwkv.ahead import MasksAhead
+from aegir_dspy.rwkv.grammar import Grammar
+from aegir_dspy.rwkv.tokenizer import tokenizer_named
+
+tokenizer = tokenizer_named("world")
+streams = [Grammar.regex("[ab]+").constraint(tokenizer, tokenizer.ends[0])]
+ahead = MasksAhead(tokenizer.vocab)
+ahead.begin(streams)
+expected = ahead.take(streams)[0].sum()
+
+def last():
+    threading.main_thread().join()
+    ahead.begin(streams)
+    print(expected == ahead.take(streams)[0].sum())
+
+threading.Thread(target=last).start()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 @pytest.mark.parametrize(
