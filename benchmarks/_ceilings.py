@@ -29,7 +29,7 @@ __all__ = ["BYTES", "Ceilings", "best_of", "measured", "weights_read"]
 
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 """Of a weight."""
-_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
 _SHAPES = ((2048, 2048, 2048), (128, 768, 3072), (512, 3072, 768), (1024, 1024, 4096))  # M, K, N
 _LARGE = ((4096, 4096, 4096), (8192, 8192, 8192))
 _READ = 1 << 28  # bytes, many times any cache; on a GPU 16 times that
@@ -40,7 +40,7 @@ class Ceilings:
     """Of one machine.
 
     Attributes:
-        products: FLOP/s of products of matrices by type.
+        products: operations/s of products of matrices by type, int8 by int8 where the weights are.
         readers: bytes/s of each way to read memory (a copy counts what it reads and what it writes).
     """
 
@@ -53,8 +53,8 @@ class Ceilings:
         return max(self.readers.values())
 
     def rate(self, weights: str) -> float:
-        """FLOP/s of products with weights of a type; int8 weights are multiplied as 16-bit numbers."""
-        return self.products["bf16" if weights == "int8" else weights]
+        """Operations a second of products with weights of a type."""
+        return self.products[weights]
 
     def decode(self, geometry: Geometry, weights: str, batch: int) -> float:
         """Tokens a second of B streams together, at most."""
@@ -92,7 +92,7 @@ def measured(device: str, seconds: float) -> Ceilings:
     """Measure, for about so many seconds."""
     found = Ceilings()
     cuda = torch.device(device).type == "cuda"
-    types = ("bf16", "fp16") if cuda else ("fp32", "bf16")
+    types = ("bf16", "fp16") if cuda else ("fp32", "bf16", "int8")
     shapes = _SHAPES[:1] + _LARGE if cuda else _SHAPES
     share = seconds / (len(types) * len(shapes) + 4)
     for name in types:
@@ -125,7 +125,9 @@ def _logits(seconds: float) -> float:
 
 def _product(dtype: torch.dtype, shape: tuple[int, int, int], device: str, seconds: float) -> float:
     m, k, n = shape
-    x, weight = (torch.randn(s, device=device).to(dtype) for s in ((m, k), (n, k)))
+    x, weight = ((9 * torch.randn(s, device=device)).to(dtype) for s in ((m, k), (n, k)))
+    if dtype == torch.int8:
+        return 2 * m * k * n / best_of(lambda: torch._int_mm(x, weight.t()), seconds)
     out: Tensor = x.new_empty(m, n)
     return 2 * m * k * n / best_of(lambda: torch.mm(x, weight.t(), out=out), seconds, device)
 

@@ -30,7 +30,7 @@ def bench(engine: Any) -> Any:
 
 def ceilings(products: float, bandwidth: float) -> Any:
     return importlib.import_module("_ceilings").Ceilings(
-        {"fp32": products, "bf16": products}, {"sum": bandwidth}
+        dict.fromkeys(("fp32", "bf16", "int8"), products), {"sum": bandwidth}
     )
 
 
