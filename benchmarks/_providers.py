@@ -217,14 +217,14 @@ class _Verified:
 def latency(seed: int, quick: bool) -> dict[str, Any]:
     """Wall time of 300 agents, each with 13 calls one after the other, against their critical path.
 
-    A call takes 1 s, one in ten 10 s. Quick: a tenth of that, asleep in this process instead of through
+    A call takes 1 s, one in ten 10 s. Quick: a fifth of that, asleep in this process instead of through
     LiteLLM and HTTP.
 
     Returns:
         ``rows``: arm, tasks, wall, critical path and serial time in s; ``overhead``: wall time over the
         critical path; ``speedup``: serial over wall time.
     """
-    scale = 0.1 if quick else 1.0
+    scale = 0.2 if quick else 1.0
     behaviour = Behaviour(seconds=scale, slow_share=0.1, slow_seconds=10 * scale, seed=seed)
     if quick:
         row = {"arm": "asleep", **asyncio.run(_timed(_Asleep(behaviour), behaviour))}
