@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from aegir_dspy.annotator import types
 from aegir_dspy.annotator.annotation import TableAnnotation
 from aegir_dspy.annotator.bundle import Bundle, load_bundle
-from aegir_dspy.annotator.decision import DecisionConfig, Decisions
+from aegir_dspy.annotator.decision import DecisionConfig, Decisions, decide
 from aegir_dspy.annotator.text_scores import TextScorer
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.ontology import Label, Vocabulary, load_vocabulary
@@ -243,3 +244,22 @@ def test_every_byte_read_is_counted_captions_too(bundle: Bundle, tables: list[Ta
     assert len(pieces) == len(found) + 1
     assert int(found.sum()) == 2 * sum(pieces[:-1]) + pieces[-1]  # alone, then from the context
     assert [tokens for _, tokens in annotator.annotate(told)] == [int(found[:4].sum()), int(found[4:].sum())]
+
+
+def test_a_table_is_decided_again_only_where_something_else_is_said(
+    bundle: Bundle, tables: list[Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotator, decided = ColumnTypeAnnotator(bundle, load_vocabulary("sotab32")), []
+    sheet = annotator.sheet(tables[:3])
+    before = annotator.consult(sheet)
+    logits = annotator.decide(sheet, before)
+    labels = before.labels["primary"].clone()
+    labels[sheet.spans[1].start] = labels[sheet.spans[1].start].flip(0)
+    now = replace(before, labels={**before.labels, "primary": labels})
+    expected = annotator.decide(sheet, now)
+    assert not torch.equal(expected, logits)
+    monkeypatch.setattr(types, "decide", lambda *said: decided.append(said) or decide(*said))
+    assert torch.equal(annotator.decide(sheet, now, (before, logits)), expected)
+    assert len(decided) == 1
+    assert torch.equal(annotator.decide(sheet, before, (before, logits)), logits)
+    assert len(decided) == 1
