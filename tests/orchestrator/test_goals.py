@@ -276,6 +276,17 @@ def test_an_answer_of_another_type_is_asked_for_again(run: Any) -> None:
     assert lm.history[-1]["kwargs"]["temperature"] == 0.0
 
 
+@pytest.mark.parametrize("said", [{"count": "3"}, {"count": None}])
+def test_what_an_adapter_lets_through_is_checked_again(said: dict[str, Any], run: Any) -> None:
+    class Careless(dspy.Adapter):  # type: ignore[misc]
+        async def acall(self, *args: Any, **known: Any) -> list[dict[str, Any]]:
+            return [said]
+
+    agent = DSPyAgent("x", ["do"], "text -> count: int", lm=DummyLM([]), adapter=Careless())
+    (failure,) = run([Task("t", "do", {"text": "x"}, budget=TaskBudget(1))], [agent]).run.failures
+    assert failure.failure_class == "parse" and "count" in failure.message
+
+
 def test_an_agent_without_async_calls(run: Any) -> None:
     lm = DummyLM([{"tone": "sad"}])
     ran = run([Task("a", "hear", {"texts": ["x"]})], [DSPyAgent("t", ["hear"], Kept, lm=lm, blocking=True)])
