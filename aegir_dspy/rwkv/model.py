@@ -249,13 +249,14 @@ class RWKV7(nn.Module):
         _shift_tail(state.tail, tokens)
         return cast(Tensor, self.ln_out(x).squeeze(1))
 
-    def packed(self) -> Network:
+    def packed(self, head: bool = False) -> Network:
         """The weights as the kernels read them; packed at the first call, and again when they have changed.
 
-        What changes them without a trace, such as writing to a parameter's `data`, is not seen.
+        What changes them without a trace, such as writing to a parameter's `data`, is not seen. With `head`
+        only changes of the output matrix are looked for.
         """
         found = self._network
-        if found is None or not found.is_current:
+        if found is None or not (found.head_is_current if head else found.is_current):
             self._network = found = Network(self, self.packing or self.emb.weight.dtype)
         return found
 
@@ -271,7 +272,7 @@ class RWKV7(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits in at least float32: (..., D) → (..., V)."""
         if can_multiply(self, hidden):
-            rows = self.packed().logits(hidden.reshape(-1, hidden.shape[-1]))
+            rows = self.packed(head=True).logits(hidden.reshape(-1, hidden.shape[-1]))
             return rows.view(*hidden.shape[:-1], rows.shape[-1])
         return _wide(self.head(hidden.to(self.head.weight.dtype)))
 
@@ -281,7 +282,7 @@ class RWKV7(nn.Module):
         The logits lie in `room`, where one is given and the kernels can use it: see `Network.scores`.
         """
         if can_multiply(self, hidden):
-            return self.packed().scores(hidden, choices, room)
+            return self.packed(head=True).scores(hidden, choices, room)
         return scores_of(self.logits(hidden), choices)
 
     def _read(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -163,6 +164,24 @@ def test_neither_pieces_nor_threads_nor_raggedness_change_a_bit(model_of, length
         for row, length in enumerate(lengths):
             one, after = model(tokens[row : row + 1, :length], start.select([row]))
             assert torch.equal(one[0], hidden[row, :length]) and same(after, together.select([row]))
+
+
+def test_callers_in_many_threads_do_not_disturb_each_other(model_of, monkeypatch):
+    """Each has scratch of its own, and helpers that come late or not at all change nothing."""
+    monkeypatch.setattr(networks, "_WORTH", 0)
+    model, lengths = model_of("L2-D128-N64-V300", "bf16"), [1, 40, 3, 17, 30, 2]
+
+    @torch.no_grad()
+    def read(which: int) -> list[Tensor]:
+        torch.set_num_threads(2)
+        length = lengths[which % len(lengths)]
+        hidden, state = model(tokens_of(1 + which % 4, length, which))
+        return [hidden, state.kv, model.scores(hidden[:, -1], 256).logits]
+
+    alone = [read(which) for which in range(24)]
+    with ThreadPoolExecutor(4) as pool:
+        for found, expected in zip(pool.map(read, range(24)), alone, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 @torch.no_grad()

@@ -37,7 +37,7 @@ _FLAGS = (
     "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-psabi",
 )  # fmt: skip
 _NATIVE = ("-march=native", "-DNATIVE")
-_PATIENCE = 60  # seconds for the compiler
+_PATIENCE = 180  # seconds for the compiler: it takes five, on a machine that does nothing else
 _REVISION = 3  # of what the functions take
 _BEST = 3  # of the instructions matrix.c knows: all that this processor has
 _COUNTS = ("aegir_level", "aegir_scratch")  # functions that return a number

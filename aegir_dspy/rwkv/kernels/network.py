@@ -47,6 +47,8 @@ class Network:
         table = None if g.ngram_buckets else self._vector(_normalised(model))
         norm = (ctypes.c_void_p * 2)(*map(self._vector, (model.ln_out.weight, model.ln_out.bias)))
         self._net = Net(g.layers, g.width, g.heads, g.ffn, g.vocab, self._layers, table, norm)
+        self._head_source = model.head.weight
+        self._head_stamp = 0 if self._head_source.is_inference() else self._head_source._version
         self._head = pack(model.head.weight, self._dtype(model.head.weight))
         self._emb, self._norm = model.emb.weight, next(model.layers()).ln0
         self._project = pack(model.ngram.project, self._plain) if g.ngram_buckets else None
@@ -61,6 +63,11 @@ class Network:
     def is_current(self) -> bool:
         """Whether the model's weights are what they were."""
         return list(map(_versions, self._sources)) == self._stamp
+
+    @property
+    def head_is_current(self) -> bool:
+        """Whether the output matrix is."""
+        return self._head_source.is_inference() or self._head_source._version == self._head_stamp
 
     def read(
         self,
@@ -135,19 +142,15 @@ class Network:
             raise IndexError(f"expected tokens in 0…{self.geometry.vocab - 1}, found others")
 
     def _score(self, hidden: Tensor, choices: int, room: Tensor | None) -> Scores:
-        rows = len(hidden)
-        room = None if room is None else room.as_strided((room.untyped_storage().nbytes() // 4,), (1,), 0)
-        if room is None or len(room) < rows * self._head.width:
-            room = torch.empty(rows * self._head.width)
-        out = room[: rows * self._head.width].view(rows, self._head.width)
+        rows, width, vocab = len(hidden), self._head.width, self.geometry.vocab
+        if room is None or room.untyped_storage().nbytes() < rows * width * room.itemsize:
+            room = torch.empty(rows * width)
+        logits = torch.as_strided(room, (rows, vocab), (width, 1), 0)
         best, total = torch.empty(rows, dtype=torch.int64), torch.empty(rows)
-        if not rows:
-            return Scores(out[:, : self.geometry.vocab], best, total)
-        self._multiply(
-            self._head, hidden, out, vocab=self.geometry.vocab, choices=choices,
-            best=best.data_ptr(), total=total.data_ptr(),
-        )  # fmt: skip
-        return Scores(out[:, : self.geometry.vocab], best, total)
+        if rows:
+            told = {"best": best.data_ptr(), "total": total.data_ptr()}
+            self._multiply(self._head, hidden, logits, vocab=vocab, choices=choices, **told)
+        return Scores(logits, best, total)
 
     def _multiply(self, packed: Packed, x: Tensor, out: Tensor, **more: int) -> None:
         """`x` (M, depth) float32 times one matrix to `out` (M, width); `more` is for `aegir_score`."""
@@ -156,7 +159,7 @@ class Network:
         threads = torch.get_num_threads() if rows * packed.weights.numel() >= _WORTH else 1
         scratch = self._take(x.numel() * 4)
         call = Scoring(
-            m=ctypes.pointer(packed.struct()), **{"in": x.data_ptr()}, out=out.data_ptr(),
+            m=ctypes.pointer(packed.struct), **{"in": x.data_ptr()}, out=out.data_ptr(),
             scratch=scratch.data_ptr(), rows=rows, threads=threads, **more,
         )  # fmt: skip
         together(threads, lambda: kernels.aegir_score(call))
@@ -213,7 +216,7 @@ class Network:
     def _matrix(self, weight: Tensor, dtype: torch.dtype) -> Matrix:
         packed = pack(weight, dtype)
         self._held.append(packed)
-        return packed.struct()
+        return packed.struct
 
     def _vector(self, vector: Tensor) -> int:
         held = vector.detach().float().contiguous()

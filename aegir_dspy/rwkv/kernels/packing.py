@@ -7,6 +7,7 @@ multiplied, as many together as fit into 32 bits; int8 as w + 128. See `matrix.c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ class Packed:
         """``kind`` of `matrix.c`."""
         return _KINDS[self.weights.dtype]
 
+    @cached_property
     def struct(self) -> Matrix:
         """For C; valid as long as this lives."""
         scales = None if self.scales is None else self.scales.data_ptr()
