@@ -84,10 +84,8 @@ def measure(bench: Bench) -> None:
     quick, seed = bench.options.quick, bench.options.seed
     with tempfile.TemporaryDirectory() as folder:
         _start(bench, Path(folder), runs=2 if quick else 5)
-        few, tall = (
-            _short_tables(bench, 40 if quick else 360),
-            generated(seed, 16 if quick else 120, rows=200),
-        )
+        few = _short_tables(bench, 40 if quick else 360)
+        tall = generated(seed, 16 if quick else 120, rows=200)
         _memory(bench, _written(tall[:60], Path(folder) / "tall"))
         for rows, tables, goal in ((5, few, 250), (200, tall, 100)):
             count = 4 if quick else 6
