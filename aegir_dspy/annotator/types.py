@@ -130,6 +130,11 @@ class ColumnTypeAnnotator:
         own = self.config.abstain_below
         return self.bundle.config.abstain_below if own is None else own
 
+    @property
+    def steps(self) -> int:
+        """Readings on the longest way of a column: alone and from its context, by the primary, then members."""
+        return (1 + bool(self.config.context.columns)) * (1 + bool(self.members))
+
     def __deepcopy__(self, memo: object) -> ColumnTypeAnnotator:
         return self  # frozen: optimizers that copy a program share the weights
 

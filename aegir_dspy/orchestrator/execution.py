@@ -39,7 +39,10 @@ async def at_once(task: Task, body: Body) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a run may take; None for no limit. What it has is no longer started when it is spent.
+    """What a run may take; None for no limit.
+
+    When something is spent, tasks that would take more of it are not started. Those that need no model still
+    are, until the time is over: a run that is cut short has a result.
 
     Attributes:
         critical_steps: steps on the longest path. tokens, cost: in all. seconds: wall time.
@@ -150,15 +153,15 @@ class Execution:
 
     def spent(self, task: Task) -> str:
         """Which limit forbids to start the task, in words; empty where none does."""
-        limits = self.limits
+        limits, before = self.limits, self._steps_before(task)
         for name, found, most in (
-            ("critical steps", self._steps_before(task) + 1, limits.critical_steps),
+            ("critical steps", before + task.steps, limits.critical_steps),
             ("tokens", self._tokens + 1, limits.tokens),
             ("cost", self._cost, limits.cost),
             ("seconds", time.monotonic() - self._began, limits.seconds),
         ):
-            if most is not None and found > most:
-                return f"the run's budget of {most:g} {name} is spent: allow more, or go on from its folder"
+            if most is not None and found > most and (task.steps or name == "seconds"):
+                return f"the run's budget of {most:g} {name} is too small for more: allow more"
         return ""
 
     def _steps_before(self, task: Task) -> int:

@@ -20,7 +20,25 @@ from aegir_dspy.tables.files import find_files
 
 __all__ = ["TablePlan", "plan_files", "plan_given"]
 
-_BUDGET = TaskBudget()
+
+@dataclass(frozen=True, slots=True)
+class PlanConfig:
+    """What a plan provides for.
+
+    Attributes:
+        deep: whether columns that stay unsure are looked at longer.
+        consult: whether others, remote models, are asked about those that are unsure even then.
+        steps: readings, one after the other, that annotating a table takes.
+        budget: of every task.
+    """
+
+    deep: bool = False
+    consult: bool = False
+    steps: int = 1
+    budget: TaskBudget = TaskBudget()
+
+
+_DEFAULT = PlanConfig()
 
 
 @dataclass(frozen=True)
@@ -31,54 +49,46 @@ class TablePlan:
     failures: tuple[FailureRecord, ...] = ()
 
 
-def plan_files(
-    paths: str | Path | Sequence[str | Path],
-    *,
-    deep: bool = False,
-    consult: bool = False,
-    budget: TaskBudget = _BUDGET,
-) -> TablePlan:
+def plan_files(paths: str | Path | Sequence[str | Path], config: PlanConfig = _DEFAULT) -> TablePlan:
     """The tasks for the files that the user named.
-
-    Args:
-        deep: whether columns that stay unsure are looked at longer.
-        consult: whether others, remote models, are asked about those that are unsure even then.
 
     Raises:
         InputError: a path does not exist, a glob matches nothing, a folder holds no table file.
     """
     found = find_files(paths)
-    reads = [Task(f"read:{path}", "read", {"path": str(path)}, budget=budget) for path, _ in found.files]
-    return TablePlan(_plan(reads, deep, consult, budget), tuple(found.failures))
+    reads = [
+        Task(f"read:{path}", "read", {"path": str(path)}, steps=0, budget=config.budget)
+        for path, _ in found.files
+    ]
+    return TablePlan(_plan(reads, config), tuple(found.failures))
 
 
-def plan_given(
-    names: Sequence[str], *, deep: bool = False, consult: bool = False, budget: TaskBudget = _BUDGET
-) -> TablePlan:
-    """The tasks for tables that are there already, by the names they are given under; see `plan_files`."""
-    reads = [Task(f"read:{name}", "given", {"name": name}, budget=budget) for name in names]
-    return TablePlan(_plan(reads, deep, consult, budget))
+def plan_given(names: Sequence[str], config: PlanConfig = _DEFAULT) -> TablePlan:
+    """The tasks for tables that are there already, by the names they are given under."""
+    reads = [Task(f"read:{name}", "given", {"name": name}, steps=0, budget=config.budget) for name in names]
+    return TablePlan(_plan(reads, config))
 
 
-def _plan(reads: Sequence[Task], deep: bool, consult: bool, budget: TaskBudget) -> TaskGraph:
+def _plan(reads: Sequence[Task], config: PlanConfig) -> TaskGraph:
     """What others say is not waited for in vain: without it the swarm's own types are related."""
     tasks = list(reads)
     every: list[str] = []
+
+    def add(kind: str, name: str, needs: Sequence[str], steps: int = 0, *, partial: bool = False) -> str:
+        id = f"{kind}:{name}" if name else kind
+        budget = config.budget
+        tasks.append(Task(id, kind, needs=tuple(needs), partial=partial, steps=steps, budget=budget))
+        return id
+
     for read in reads:
         name = read.id.partition(":")[2]
-        needs: tuple[str, ...] = (read.id,)
-        for kind in ("annotate", "deepen") if deep else ("annotate",):
-            tasks.append(Task(f"{kind}:{name}", kind, needs=needs, budget=budget))
-            needs = (read.id, f"{kind}:{name}")
-        if consult:
-            tasks.append(Task(f"consult:{name}", "consult", needs=needs, budget=budget))
-            needs = (*needs, f"consult:{name}")
-        tasks.append(Task(f"relate:{name}", "relate", needs=needs, partial=consult, budget=budget))
-        every += [read.id, f"relate:{name}"]
-    for kind, wanted in (
-        ("elements", every),
-        ("compose", [*every, "elements"]),
-        ("verify", [*(read.id for read in reads), "compose"]),
-    ):
-        tasks.append(Task(kind, kind, needs=tuple(wanted), partial=True, budget=budget))
+        needs = [read.id, add("annotate", name, [read.id], config.steps)]
+        if config.deep:
+            needs = [read.id, add("deepen", name, needs)]
+        if config.consult:
+            needs.append(add("consult", name, needs, 1))
+        every += [read.id, add("relate", name, needs, partial=config.consult)]
+    elements = add("elements", "", every, partial=True)
+    compose = add("compose", "", [*every, elements], partial=True)
+    add("verify", "", [*(read.id for read in reads), compose], partial=True)
     return TaskGraph(tasks)

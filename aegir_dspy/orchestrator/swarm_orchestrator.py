@@ -16,11 +16,12 @@ from aegir_dspy.ontology.composition import Composition
 from aegir_dspy.orchestrator.agent import Agent
 from aegir_dspy.orchestrator.artifacts import Artifacts
 from aegir_dspy.orchestrator.decision import Replanner
+from aegir_dspy.orchestrator.deep_search import DeepSearch
 from aegir_dspy.orchestrator.describe import Describer, refusals
 from aegir_dspy.orchestrator.execution import Event, Execution, Limits, Run, Start, at_once
 from aegir_dspy.orchestrator.failure import masked_record
 from aegir_dspy.orchestrator.outcome import Usage
-from aegir_dspy.orchestrator.plan import TablePlan, plan_files, plan_given
+from aegir_dspy.orchestrator.plan import PlanConfig, TablePlan, plan_files, plan_given
 from aegir_dspy.orchestrator.replanner import RuleReplanner
 from aegir_dspy.orchestrator.roster import Preference, Roster, by_load
 from aegir_dspy.orchestrator.table_agents import table_agents
@@ -92,17 +93,17 @@ class SwarmOrchestrator:
     ) -> None:
         self.annotator, self.describer = annotator, describer
         self.config = config or OrchestratorConfig()
+        self.deep = DeepSearch(annotator.vocabulary, annotator.threshold)
         self.agents, self.replanner, self.prefer = tuple(agents), replanner or RuleReplanner(), prefer
         self.observe = observe
 
     def plan(self, data: TableSet | str | Path | Sequence[str | Path]) -> TablePlan:
         """The tasks for tables, or for the files, folders and globs the user named."""
-        deep, budget = self.config.deep, self.config.budget
         consult = any("consult" in agent.skills for agent in self.agents)
+        config = PlanConfig(self.config.deep, consult, self.annotator.steps, self.config.budget)
         if isinstance(data, TableSet):
-            names = [str(i) for i in range(len(data.tables))]
-            return plan_given(names, deep=deep, consult=consult, budget=budget)
-        return plan_files(data, deep=deep, consult=consult, budget=budget)
+            return plan_given([str(i) for i in range(len(data.tables))], config)
+        return plan_files(data, config)
 
     async def run(
         self,
@@ -117,7 +118,7 @@ class SwarmOrchestrator:
         tables = {str(i): TableSet((table,)) for i, table in enumerate(given.tables if given else ())}
         # One thread reads: a model uses the cores there are by itself.
         with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as thinking:
-            local = table_agents(self.annotator, self.describer, tables, reading, thinking)
+            local = table_agents(self.annotator, self.describer, self.deep, tables, reading, thinking)
             roster = Roster([*local, *self.agents], self.config.agents, self.prefer)
 
             def told(event: Event) -> None:

@@ -57,8 +57,7 @@ def table_agents(
     def deepen(job: Job) -> Work:
         types = job.inputs[job.task.needs[1]]
         told = tuple(deep.deepen(t, a) for t, a in zip(_tables(job), types, strict=True))
-        unsure = sum(deep.unsure(column) for annotation in types for column in annotation.columns)
-        return Work(told, steps=min(1, unsure), serial_steps=unsure, agents=0)
+        return _said(told)
 
     return [
         BatchAgent("tables", ("read",), one_by_one(_read), thinking),

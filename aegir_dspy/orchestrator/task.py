@@ -38,6 +38,7 @@ class Task:
         inputs: its own parameters, JSON values only, never cell values.
         needs: ids of the tasks whose outputs it is given.
         partial: whether it is done also where some of what it needs could not be; it is then given the rest.
+        steps: readings or calls of a model that it takes at least, 0 for what needs no model.
         skill: what an agent must be able to do; by default the kind.
         budget: what it may take.
         attempt: 1 for the first try.
@@ -48,6 +49,7 @@ class Task:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     partial: bool = False
+    steps: int = 1
     skill: str = ""
     budget: TaskBudget = TaskBudget()
     attempt: int = 1

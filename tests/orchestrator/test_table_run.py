@@ -18,7 +18,7 @@ from aegir_dspy.orchestrator.agent import Agent, Job, TaskError, Work
 from aegir_dspy.orchestrator.artifacts import FolderArtifacts, MemoryArtifacts
 from aegir_dspy.orchestrator.batching import BatchAgent
 from aegir_dspy.orchestrator.execution import Event, Limits
-from aegir_dspy.orchestrator.plan import plan_files, plan_given
+from aegir_dspy.orchestrator.plan import PlanConfig, plan_files, plan_given
 from aegir_dspy.orchestrator.roster import Roster
 from aegir_dspy.orchestrator.spawning import available_memory, complexity, spawn_budget
 from aegir_dspy.orchestrator.swarm_orchestrator import OrchestratorConfig, Said, SwarmOrchestrator
@@ -57,7 +57,7 @@ def described(
 
 
 def test_every_file_has_its_tasks_and_the_last_ones_need_all(folder: Path) -> None:
-    graph = plan_files(folder, deep=True).graph
+    graph = plan_files(folder, PlanConfig(deep=True)).graph
     kinds = [task.kind for task in graph.values()]
     assert {kind: kinds.count(kind) for kind in kinds} == {
         **dict.fromkeys(("read", "annotate", "deepen", "relate"), 2),
@@ -222,13 +222,21 @@ def test_a_column_that_says_something_is_worth_an_agent() -> None:
     assert complexity([aegir.Table("t", "t", columns)]) == 2
 
 
-def test_a_run_within_few_steps_leaves_tables_undone(swarm: aegir.Swarm, folder: Path) -> None:
-    config = OrchestratorConfig(limits=Limits(critical_steps=0))
-    orchestrator = SwarmOrchestrator(swarm.orchestrator.annotator, swarm.orchestrator.describer, config)
-    said = described(orchestrator, folder)
-    assert said.annotations == ()
-    assert any("critical steps is spent" in failure.message for failure in said.failures)
-    assert said.usage.critical_steps == 0
+def test_within_too_few_steps_nothing_is_read_and_the_run_still_has_a_result(
+    swarm: aegir.Swarm, folder: Path
+) -> None:
+    def within(steps: int) -> Said:
+        config = OrchestratorConfig(limits=Limits(critical_steps=steps))
+        parts = swarm.orchestrator.annotator, swarm.orchestrator.describer
+        return described(SwarmOrchestrator(*parts, config), folder)
+
+    few, enough = within(1), within(2)
+    assert few.annotations == () and few.usage.critical_steps == 0
+    assert {f.task.partition(":")[0] for f in few.failures} == {"annotate", "relate"}
+    assert "budget of 1 critical steps is too small" in few.failures[0].message
+    assert few.composition is not None and few.score is not None
+    assert len(enough.annotations) == 2 and enough.usage.critical_steps == 2
+    assert not [f for f in enough.failures if f.undone]
 
 
 def test_given_tables_are_planned_by_number() -> None:
