@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from aegir_dspy.adapters.providers.config import Provider, Providers
-from aegir_dspy.adapters.providers.pool import Price, ProviderPool, litellm_module, price_of
+from aegir_dspy.adapters.providers.pool import Price, ProviderPool, check_priced, litellm_module, price_of
 from aegir_dspy.adapters.providers.question import Question, Skill, answer_of
 from aegir_dspy.adapters.providers.remote_graph import RemoteGraphAgent
 from aegir_dspy.adapters.providers.spending import Spending
@@ -33,7 +33,7 @@ def provider_agents(
         spending: of the run; by default one that keeps the providers' budgets.
 
     Raises:
-        InputError: a provider has a skill that is not there, or a key that is unset.
+        InputError: a provider has a skill that is not there, a key that is unset, or a budget and no price.
     """
     spending = spending or Spending({p.name: p.budget for p in providers if p.budget is not None})
     pool = ProviderPool(providers)
@@ -45,6 +45,8 @@ def provider_agents(
                 f"expected skills of provider {provider.name} among {', '.join(sorted(skills))}, "
                 f"found {', '.join(unknown)}"
             )
+        if provider.budget is not None:
+            check_priced(provider)
         own = {kind: skills[kind] for kind in provider.skills}
         if provider.url:
             made.append(RemoteGraphAgent(provider, own))

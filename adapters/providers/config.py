@@ -86,6 +86,8 @@ class Provider:
         where = f"provider {self.name}"
         if bool(self.model) == bool(self.url):
             raise InputError(f"expected either a model or a url of {where}, found {_both(self)}")
+        if self.url and self.budget is not None:
+            raise InputError(f"expected no budget of {where}, found one: a graph does not say what it costs")
         for option in ("api_base", "url"):
             _check_address(where, option, getattr(self, option))
         for key in self.keys:

@@ -15,8 +15,9 @@ from importlib import import_module
 from typing import Any
 
 from aegir_dspy.adapters.providers.config import Provider, Providers
+from aegir_dspy.errors import InputError
 
-__all__ = ["Price", "ProviderPool", "litellm_module", "price_of"]
+__all__ = ["Price", "ProviderPool", "check_priced", "litellm_module", "price_of"]
 
 _COOLDOWN = 5.0  # seconds in which a key that failed is not asked, while there are others
 
@@ -60,6 +61,15 @@ def price_of(provider: Provider) -> Price | None:
         read if provider.price_in is None else provider.price_in,
         written if provider.price_out is None else provider.price_out,
     )
+
+
+def check_priced(provider: Provider) -> None:
+    """Raise InputError where nobody knows the price: a limit of cost would never be reached."""
+    if price_of(provider) is None:
+        raise InputError(
+            f"expected a price of provider {provider.name}, because its cost is limited, found none: "
+            "name price_in and price_out"
+        )
 
 
 class ProviderPool:

@@ -11,6 +11,7 @@ from aegir_dspy.adapters.providers.agent import provider_agents
 from aegir_dspy.adapters.providers.columns import ColumnSkill
 from aegir_dspy.adapters.providers.config import Providers
 from aegir_dspy.adapters.providers.estimate import Estimate, attempt_prices, column_tokens, estimate
+from aegir_dspy.adapters.providers.pool import check_priced
 from aegir_dspy.adapters.providers.quality import Quality
 from aegir_dspy.adapters.providers.question import Skill
 from aegir_dspy.adapters.providers.routing import QualityRouter
@@ -80,8 +81,11 @@ def table_team(
         seed: of the router.
 
     Raises:
-        InputError: a provider has a skill that is none of tables, or a key that is unset.
+        InputError: a provider has a skill that is none of tables, a key that is unset, or no price though its
+            cost is limited.
     """
+    for provider in providers if cost is not None else ():
+        check_priced(provider)
     budgets = {one.name: one.budget for one in providers if one.budget is not None}
     spending = Spending(budgets, cost)
     skills: Mapping[str, Skill] = dict.fromkeys(("annotate", "deepen", "consult"), skill)

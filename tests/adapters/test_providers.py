@@ -29,6 +29,7 @@ from aegir_dspy.adapters.providers import (
     estimate,
     provider_agents,
     read_providers,
+    table_team,
 )
 from aegir_dspy.annotator.annotation import Candidate, ColumnAnnotation, TableAnnotation
 from aegir_dspy.errors import FailureRecord, InputError
@@ -299,14 +300,12 @@ def run(
 
 
 def test_a_spent_budget_leaves_the_rest_to_the_local_swarm(server: Any) -> None:
-    spending = Spending({"sim": 0.001})
-    providers = Providers([named(server, max_tokens=64)])
-    agents = [*provider_agents(providers, SKILLS, spending), Local()]
+    agents = [agent_of(named(server, max_tokens=64, budget=0.001)), Local()]
     done = run(agents, 40)
     assert not done.failures
     made = [outcome.agent for outcome in done.outcomes.values()]
     assert 0 < made.count("sim") < 40 and made.count("local") == 40 - made.count("sim")
-    assert done.usage.cost == pytest.approx(spending.all_spent) and spending.all_spent <= 0.001
+    assert 0 < done.usage.cost <= 0.001
 
 
 def test_a_spent_run_ends_with_a_result(server: Any) -> None:
@@ -619,6 +618,18 @@ def test_spending_counts_what_is_under_way() -> None:
     assert spending.reserve("a", 6.0) and spending.left("b") == 5.0
     spending.settle("a", 6.0, 6.0)
     assert (spending.left("a"), spending.left("b"), spending.all_spent) == (3.0, 5.0, 7.0)
+
+
+def test_a_limit_needs_a_price(server: Any) -> None:
+    unpriced = named(server, "unlisted", skills=("consult",), price_in=None, price_out=None)
+    skill = ColumnSkill(VOCABULARY, 0.5)
+    with pytest.raises(InputError, match="name price_in and price_out"):
+        table_team(Providers([replace(unpriced, budget=1.0)]), skill)
+    with pytest.raises(InputError, match="name price_in and price_out"):
+        table_team(Providers([unpriced]), skill, cost=1.0)
+    assert len(table_team(Providers([unpriced]), skill).agents) == 1
+    with pytest.raises(InputError, match="expected no budget"):
+        Provider("graph", url="http://127.0.0.1:1", budget=1.0)
 
 
 # What a run would cost
