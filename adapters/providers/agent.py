@@ -170,13 +170,11 @@ class ProviderAgent:
 
 
 def _refused(error: ValueError, name: str) -> Exception:
-    """What the router raises as a plain ValueError: no key that could be asked, now or for the budget."""
+    """What the router raises as a plain ValueError: no key that can be asked now."""
     wait = getattr(error, "cooldown_time", None)
     if wait is not None:
         message = f"expected a key of {name} that can be asked, found all of them cooling down"
         return TaskError("provider_down", message, retry_after=float(wait))
-    if "budget" in str(error).lower():
-        return _spent(name)
     return error
 
 

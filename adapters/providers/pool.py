@@ -1,4 +1,8 @@
-"""One LiteLLM `Router` for all providers: it does keys, limits, cooling down and fallback.
+"""One LiteLLM `Router` for all providers: it does keys, rates, cooling down and fallback.
+
+Budgets are left to `aegir_dspy.adapters.providers.spending`: LiteLLM's limiter learns of a cost after the
+call, when hundreds are under way, and once made it filters for every router of the process, also after its
+own is gone.
 
 LiteLLM is imported with the first call (3 to 5 s), with its own list of prices and without telemetry.
 """
@@ -127,8 +131,6 @@ def deployments(provider: Provider) -> list[dict[str, Any]]:
         # Without a key of its own an endpoint must not be sent the one of another, from the environment.
         "api_key": "none" if provider.api_base else None,
     }
-    if provider.budget is not None:  # shared out, so that all keys together keep it
-        common |= {"max_budget": provider.budget / max(1, len(keys)), "budget_duration": "1d"}
     common = {name: value for name, value in common.items() if value is not None}
     return [
         {
