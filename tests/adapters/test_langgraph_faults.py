@@ -93,6 +93,7 @@ def test_every_task_ends(undisturbed: dict[int, dict[str, Any]]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_killed_at_ten_random_points(tmp_path: Path, undisturbed: dict[int, dict[str, Any]]) -> None:
     repeated = []
     for point in sorted(random.Random(6).sample(range(20, 700), 10)):
