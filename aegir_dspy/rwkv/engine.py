@@ -34,7 +34,8 @@ _BATCH_TOKENS = 16_384  # of all streams together that are read at once: bounds 
 class Engine:
     """A model, its tokenizer and the identity that its states carry. Safe to use from several threads.
 
-    Results do not depend on what else is in a batch or in which order, up to float rounding.
+    Results do not depend on what else is in a batch or in which order: bit by bit where the compiled kernels
+    do the work (`kernels.inference.can_read`), otherwise up to float rounding.
 
     Attributes:
         model: the network, for hidden vectors and training.

@@ -53,8 +53,8 @@ static int64_t place(const network *net, int64_t rows, int64_t streams, char *ba
     int64_t floats = rows * net->width * 4;
     char *free = base;
     for (int i = 0; i < 2; i++) p->x[i] = taken(&free, floats);
-    float **all[] = {&p->add, &p->v_first};
-    for (int i = 0; i < 2; i++) *all[i] = taken(&free, floats);
+    p->add = taken(&free, floats);
+    p->v_first = taken(&free, floats);
     p->last = taken(&free, streams * net->width * 4);
     p->out = taken(&free, rows * row_bytes(l->o.kind, net->width));
     char *again = free; /* the feed-forward's numbers lie where the time mix's were */
@@ -172,8 +172,7 @@ typedef struct {
 
 INLINE int64_t chunks(const state_of_work *s) { return (s->c->rows + s->chunk - 1) / s->chunk; }
 
-INLINE product to_floats(const state_of_work *s, const matrix *m, const void *in, float *out) {
-    (void)s;
+INLINE product to_floats(const matrix *m, const void *in, float *out) {
     return (product){m, in, out, FLOAT, m->width * 4, AS_IS};
 }
 
@@ -188,23 +187,23 @@ static int products(const state_of_work *s, int64_t number, int64_t phase, produ
     int count = 0;
     switch (phase) {
         case PROJECT:
-            to[count++] = to_floats(s, &l->r, p->in_r, p->r);
-            to[count++] = to_floats(s, &l->k, p->in_k, p->k);
-            to[count++] = to_floats(s, &l->v, p->in_v, number ? p->v : p->v_first);
+            to[count++] = to_floats(&l->r, p->in_r, p->r);
+            to[count++] = to_floats(&l->k, p->in_k, p->k);
+            to[count++] = to_floats(&l->v, p->in_v, number ? p->v : p->v_first);
             to[count++] = to_inputs(&l->w1, p->in_w, p->low_w, &l->w2, TANH);
             to[count++] = to_inputs(&l->a1, p->in_a, p->low_a, &l->a2, AS_IS);
             to[count++] = to_inputs(&l->g1, p->in_g, p->low_g, &l->g2, SIGMOID);
             if (number) to[count++] = to_inputs(&l->v1, p->in_v1, p->low_v, &l->v2, AS_IS);
             break;
         case RAISE:
-            to[count++] = to_floats(s, &l->w2, p->low_w, p->w);
-            to[count++] = to_floats(s, &l->a2, p->low_a, p->a);
-            to[count++] = to_floats(s, &l->g2, p->low_g, p->g);
-            if (number) to[count++] = to_floats(s, &l->v2, p->low_v, p->blend);
+            to[count++] = to_floats(&l->w2, p->low_w, p->w);
+            to[count++] = to_floats(&l->a2, p->low_a, p->a);
+            to[count++] = to_floats(&l->g2, p->low_g, p->g);
+            if (number) to[count++] = to_floats(&l->v2, p->low_v, p->blend);
             break;
-        case OUTPUT: to[count++] = to_floats(s, &l->o, p->out, p->add); break;
+        case OUTPUT: to[count++] = to_floats(&l->o, p->out, p->add); break;
         case KEY: to[count++] = to_inputs(&l->key, p->in_ffn, p->mid, &l->value, SQUARE_RELU); break;
-        case VALUE: to[count++] = to_floats(s, &l->value, p->mid, p->add); break;
+        case VALUE: to[count++] = to_floats(&l->value, p->mid, p->add); break;
     }
     return count;
 }
@@ -351,7 +350,7 @@ static void end_phase(const void *state, int64_t phase) {
 }
 
 
-/* Read `rows` tokens. Called by any number of threads at once with the same `c`, whose crew is zero at first;
+/* Read `rows` tokens, at least one. Called by any number of threads at once with the same `c`, whose crew is zero at first;
  * returns when all is done. */
 API void aegir_read(reading *c) {
     state_of_work s = {.c = c, .chunk = chunk_of(c->rows, c->threads)};

@@ -157,7 +157,8 @@ INLINE void tile_byte(const char *w, int64_t depth, const char *in, int64_t stri
         }
 }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && (__GNUC__ >= 10 || __clang_major__ >= 9) /* compilers that know them all */
+#define X86
 #include <immintrin.h>
 #define ISA_AVX2 __attribute__((target("avx2,fma")))
 #define ISA_AVX512 __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")))
@@ -282,7 +283,7 @@ typedef void tile(const char *w, int64_t depth, const char *in, int64_t stride, 
 TILE3(float_plain, , tile_float, 1)
 TILE3(half_plain, , tile_half, 1)
 TILE3(byte_plain, , tile_byte, 1)
-#if defined(__x86_64__)
+#ifdef X86
 TILE6(float_avx2, ISA_AVX2, tile_float, 1)
 TILE6(half_avx2, ISA_AVX2, tile_half, 1)
 TILE3(byte_avx2, ISA_AVX2, tile_byte_avx2, 1)
@@ -299,7 +300,7 @@ typedef struct {
 
 static const tiles known[] = {
     {{float_plain, half_plain, byte_plain}, {3, 3, 3}},
-#if defined(__x86_64__)
+#ifdef X86
     {{float_avx2, half_avx2, byte_avx2}, {6, 6, 3}},
     {{float_avx512, half_avx512, byte_avx2}, {6, 6, 3}},
     {{float_avx512, half_new, byte_new}, {6, 6, 6}},
@@ -308,7 +309,7 @@ static const tiles known[] = {
 static int level = -1; /* which of them */
 
 static int best_level(void) {
-#if defined(__x86_64__)
+#ifdef X86
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return PLAIN;
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||

@@ -1,4 +1,4 @@
-/* Rows times one matrix, and the best of every row. */
+/* Rows times one matrix, and the best of every row; at least one row. */
 typedef struct {
     const matrix *m;
     const float *in; /* (rows, depth) */
