@@ -156,7 +156,7 @@ def beside(
     starts: dict[str, list[float]] = {t: [] for t in engines}
     calls: dict[str, Call] = {package[0]: partial(package_decode, package[1], 8 if quick else 24)}
     calls |= {t: partial(decode, Streams(e, batch), count, starts[t]) for t, e in engines.items()}
-    found = in_turn(calls, turns=2 if quick else 3)
+    found = in_turn(calls, turns=3 if not quick else 1 if batch > 32 else 2)
     limit = {t: ceilings.decode(geometry, t, batch) for t in engines}
     return report(bench, found, limit, starts, model=name, work="decode", batch=batch)
 
@@ -328,7 +328,7 @@ def training(bench: Bench) -> None:
         calls = {n: lambda pool=pool: pool.submit(train_step, bench.options.seed).result()
                  for n, pool in arms.items()}  # fmt: skip
         in_turn(calls, turns=1)
-        found = in_turn(calls, turns=3 if bench.options.quick else 9)
+        found = in_turn(calls, turns=2 if bench.options.quick else 9)
     pairs = list(zip(*found.values(), strict=True))
     for name, rates in found.items():
         bench.row(model="L4·D256", work="training, B=8, T=128", arm=name,
