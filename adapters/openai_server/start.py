@@ -72,7 +72,11 @@ def impatient(seconds: int) -> type[asyncio.Protocol]:
     class Impatient(base):  # type: ignore[misc]
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
-            self.loop.call_later(seconds, self._give_up)
+            self._patience = self.loop.call_later(seconds, self._give_up)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._patience.cancel()
+            super().connection_lost(exc)
 
         def _give_up(self) -> None:
             if self.cycle is None:
