@@ -23,6 +23,8 @@ _EXTRAS = {
     "train": ("pyarrow", "faker", "sklearn"),
     "lightning": ("agentlightning",),
     "hermit": ("owlready2",),
+    "otel": ("opentelemetry.sdk",),
+    "postgres": ("psycopg",),
     "ray": ("ray",),
     "serve": ("fastapi", "uvicorn"),
     "spark": ("pyspark",),
@@ -84,8 +86,15 @@ def _package(name: str) -> str:
 
 
 def _extra(name: str, modules: tuple[str, ...]) -> str:
-    installed = all(find_spec(module) for module in modules)
+    installed = all(_there(module) for module in modules)
     return "installed" if installed else f'not installed: pip install "aegir-dspy[{name}]"'
+
+
+def _there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even what it is a part of
+        return False
 
 
 def _weights() -> dict[str, Any]:
