@@ -53,6 +53,7 @@ def serve(host: Host, *, address: str = "127.0.0.1", port: int = 8000, api_key: 
     uvicorn.run(
         app,
         http=impatient(host.limits.body_seconds),
+        ws="none",
         host=address,
         port=port,
         access_log=False,
