@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from aegir_dspy.adapters.openai_server.host import Host
@@ -52,7 +51,6 @@ def serve(host: Host, *, address: str = "127.0.0.1", port: int = 8000, api_key: 
         raise _missing(error) from error
     uvicorn.run(
         app,
-        http=impatient(host.limits.body_seconds),
         ws="none",
         host=address,
         port=port,
@@ -62,29 +60,6 @@ def serve(host: Host, *, address: str = "127.0.0.1", port: int = 8000, api_key: 
         timeout_graceful_shutdown=30,
         timeout_keep_alive=_KEEP_ALIVE,
     )
-
-
-def impatient(seconds: int) -> type[asyncio.Protocol]:
-    """uvicorn's protocol, which closes connections on which no request begins in time."""
-    from uvicorn.protocols.http.auto import AutoHTTPProtocol
-
-    base: Any = AutoHTTPProtocol
-
-    class Impatient(base):  # type: ignore[misc]
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
-            self._patience = self.loop.call_later(seconds, self._give_up)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._patience.cancel()
-            super().connection_lost(exc)
-
-        def _give_up(self) -> None:
-            if self.cycle is None:
-                self.transport.close()
-
-    found: type[asyncio.Protocol] = Impatient
-    return found
 
 
 def _missing(error: ModuleNotFoundError) -> PrerequisiteError:
