@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from aegir_dspy.adapters.openai_server.host import Host
@@ -49,6 +50,10 @@ def serve(host: Host, *, address: str = "127.0.0.1", port: int = 8000, api_key: 
         import uvicorn
     except ModuleNotFoundError as error:
         raise _missing(error) from error
+    # What is there now stays: a full collection need not look at it, so one is due in seconds rather than hours,
+    # and the cycles that broken connections leave do not pile up until then.
+    gc.collect()
+    gc.freeze()
     uvicorn.run(
         app,
         ws="none",
