@@ -25,7 +25,7 @@ from torch import Tensor
 from aegir_dspy.rwkv import RWKV7, Geometry, build_model
 from aegir_dspy.rwkv.checkpoint import Weights
 
-__all__ = ["BYTES", "Ceilings", "best_of", "measured", "weights_read"]
+__all__ = ["BYTES", "Ceilings", "best_of", "weights_read"]
 
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 """Of a weight."""
@@ -37,7 +37,7 @@ _READ = 1 << 28  # bytes, many times any cache; on a GPU 16 times that
 
 @dataclass
 class Ceilings:
-    """Of one machine.
+    """Of one machine: the best of all that `measure` has seen so far.
 
     Attributes:
         products: operations/s of products of matrices by type, int8 by int8 where the weights are.
@@ -52,14 +52,26 @@ class Ceilings:
         """Bytes/s of the best reader."""
         return max(self.readers.values())
 
-    def rate(self, weights: str) -> float:
-        """Operations a second of products with weights of a type."""
-        return self.products[weights]
+    @torch.no_grad()
+    def measure(self, device: str, seconds: float) -> None:
+        """Look again, for about so many seconds."""
+        cuda = torch.device(device).type == "cuda"
+        types = ("bf16", "fp16") if cuda else ("fp32", "bf16", "int8")
+        shapes = _SHAPES[:1] + _LARGE if cuda else _SHAPES
+        share = seconds / (len(types) * len(shapes) + 4)
+        for name in types:
+            rates = (_product(_TYPES[name], shape, device, share) for shape in shapes)
+            self.products[name] = max(self.products.get(name, 0.0), *rates)
+        found = _read(_READ * (16 if cuda else 1), device, share)
+        if not cuda:
+            found["our products, B=1"] = _logits(share)
+        for name, rate in found.items():
+            self.readers[name] = max(self.readers.get(name, 0.0), rate)
 
     def decode(self, geometry: Geometry, weights: str, batch: int) -> float:
         """Tokens a second of B streams together, at most."""
         work = 2 * weights_read(geometry) + 8 * _matrix_floats(geometry)
-        return min(self.memory(geometry, weights, batch), self.rate(weights) / work)
+        return min(self.memory(geometry, weights, batch), self.products[weights] / work)
 
     def memory(self, geometry: Geometry, weights: str, batch: int) -> float:
         """The same if products took no time."""
@@ -71,7 +83,7 @@ class Ceilings:
         count = weights_read(geometry, head=False)
         moved = BYTES[weights] * count + 8 * geometry.state_floats
         work = tokens * (2 * count + 8 * _matrix_floats(geometry))
-        return tokens / max(moved / self.bandwidth, work / self.rate(weights))
+        return tokens / max(moved / self.bandwidth, work / self.products[weights])
 
 
 def weights_read(geometry: Geometry, head: bool = True) -> int:
@@ -87,18 +99,8 @@ def _matrix_floats(geometry: Geometry) -> int:
     return geometry.layers * geometry.width * geometry.head_size
 
 
-@torch.no_grad()
-def measured(device: str, seconds: float) -> Ceilings:
-    """Measure, for about so many seconds."""
-    found = Ceilings()
-    cuda = torch.device(device).type == "cuda"
-    types = ("bf16", "fp16") if cuda else ("fp32", "bf16", "int8")
-    shapes = _SHAPES[:1] + _LARGE if cuda else _SHAPES
-    share = seconds / (len(types) * len(shapes) + 4)
-    for name in types:
-        rates = [_product(_TYPES[name], shape, device, share) for shape in shapes]
-        found.products[name] = max(rates)
-    size = _READ * (16 if cuda else 1)
+def _read(size: int, device: str, seconds: float) -> dict[str, float]:
+    """Bytes/s of torch's ways to go through so many bytes."""
     source = torch.ones(size // 4, device=device)
     target = torch.empty_like(source)
     ways: dict[str, tuple[Callable[[], object], int]] = {
@@ -106,11 +108,7 @@ def measured(device: str, seconds: float) -> Ceilings:
         "max": (source.max, size),
         "copy": (lambda: target.copy_(source), 2 * size),
     }
-    for name, (call, moved) in ways.items():
-        found.readers[name] = moved / best_of(call, share, device)
-    if not cuda:
-        found.readers["our products, B=1"] = _logits(share)
-    return found
+    return {name: moved / best_of(call, seconds, device) for name, (call, moved) in ways.items()}
 
 
 def _logits(seconds: float) -> float:

@@ -55,21 +55,35 @@ def test_the_ceiling_is_the_lower_limit(engine: Any) -> None:
     assert slow_products.prefill(TINY, "bf16", 512) == pytest.approx(1e9 / (work - 2 * head))
 
 
-def test_the_best_reader_counts(engine: Any) -> None:
-    found = ceilings(1e9, 1e9)
-    found.readers["copy"] = 3e9
-    assert found.bandwidth == 3e9
-
-
 def test_ratios_are_of_a_turn_and_of_the_better_package(engine: Any, bench: Any) -> None:
     found = {"package fp32": [1.0, 1.0, 9.0], "package bf16": [2.0, 4.0, 6.0], "fp32": [9.0, 8.0, 7.0],
              "bf16": [20.0, 24.0, 90.0]}  # fmt: skip
-    best = engine.report(bench, found, {"fp32": 16.0, "bf16": 48.0}, model="m", work="w", batch=1)
-    assert best == {"rate": 24.0, "times": 10.0, "share": 0.5}
+    run, limit = engine.Run(bench), [1.0]
+    best = engine.report(run, found, {"fp32": lambda: 16.0, "bf16": lambda: limit[0]}, model="m", work="w")
+    assert (best["arm"], best["tokens_per_second"], best["times_package"]) == ("bf16", 24.0, 10.0)
+    run.expect("share", best, 0.6)
+    limit[0] = 48.0  # a better ceiling was found later
+    run.settle()
     rows = {row["arm"]: row for row in bench.rows}
-    assert rows["fp32"]["times_package"] == 2.0
-    assert rows["fp32"]["share"] == 0.5
-    assert rows["package fp32"]["share"] is None
+    assert (rows["fp32"]["times_package"], rows["fp32"]["share"]) == (2.0, 0.5)
+    assert (rows["bf16"]["ceiling"], rows["bf16"]["share"]) == (48.0, 0.5)
+    assert "share" not in rows["package fp32"]
+    assert bench.checks == [{"name": "share", "value": 0.5, "goal": ">= 0.6", "ok": False}]
+
+
+def test_the_best_look_at_the_machine_counts(
+    engine: Any, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, seen = importlib.import_module("_ceilings"), [1.0]
+    monkeypatch.setattr(module, "_product", lambda dtype, shape, device, seconds: seen[0])
+    monkeypatch.setattr(module, "_read", lambda size, device, seconds: {"sum": 2 * seen[0]})
+    monkeypatch.setattr(module, "_logits", lambda seconds: seen[0])
+    run = engine.Run(bench)
+    for seen[0] in (1.0, 5.0, 3.0):
+        run.look()
+    assert set(run.ceilings.products.values()) == {5.0}
+    assert run.ceilings.readers == {"sum": 10.0, "our products, B=1": 5.0}
+    assert run.ceilings.bandwidth == 10.0
 
 
 def test_the_first_token_is_not_decoding(engine: Any) -> None:
@@ -95,10 +109,13 @@ def test_package_and_engine_in_one_run(engine: Any, bench: Any, monkeypatch: pyt
     monkeypatch.setattr(engine, "SIZES", {"tiny": TINY})
     monkeypatch.setattr(engine, "BATCHES", (1, 2, 3))
     with engine.checkpoint(TINY, 0) as path:
-        engine.beside_package(bench, "tiny", path, ceilings(1e9, 1e9))
-    arms = {(row["work"], row["batch"], row["arm"]) for row in bench.rows}
+        run = engine.Run(bench)
+        run.ceilings = ceilings(1e9, 1e9)
+        engine.beside_package(run, "tiny", path)
+        run.settle()
+    arms = {(row["work"], row["batch"], row["arm"]) for row in bench.rows if row["model"] == "tiny"}
     assert {("prefill 512", 1, "bf16"), ("decode", 1, "package fp32"), ("decode", 2, "bf16")} <= arms
-    assert all(row["tokens_per_second"] > 0 for row in bench.rows)
+    assert all(row["tokens_per_second"] > 0 for row in bench.rows if row["model"] == "tiny")
     assert [check["name"] for check in bench.checks] == [
         "tiny: prefill 512, × the package",
         "tiny: decode B=1, × the package",
