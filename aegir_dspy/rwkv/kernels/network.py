@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Network"]
 
-_ROWS = 512  # tokens that go through all layers at once: what lies between two products stays in the cache
+_ROWS = 256  # tokens that go through all layers at once: what lies between two products stays in the cache
 _WORTH = 1 << 20  # multiplications below which a thread is not woken
 _versions = attrgetter("_version")
 
