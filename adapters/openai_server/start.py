@@ -50,8 +50,8 @@ def serve(host: Host, *, address: str = "127.0.0.1", port: int = 8000, api_key: 
         import uvicorn
     except ModuleNotFoundError as error:
         raise _missing(error) from error
-    # What is there now stays: a full collection need not look at it, so one is due in seconds rather than hours,
-    # and the cycles that broken connections leave do not pile up until then.
+    # What is there now stays: full collections need not look at it, so they come often, and the cycles that
+    # broken connections leave do not pile up until then.
     gc.collect()
     gc.freeze()
     uvicorn.run(

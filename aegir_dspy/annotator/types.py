@@ -132,7 +132,7 @@ class ColumnTypeAnnotator:
 
     @property
     def steps(self) -> int:
-        """Readings on the longest way of a column: alone and from context, by the primary, then by members."""
+        """Readings on the longest way of a column: alone and from context, by the primary, then by others."""
         return (1 + bool(self.config.context.columns)) * (1 + bool(self.members))
 
     def __deepcopy__(self, memo: object) -> ColumnTypeAnnotator:

@@ -47,9 +47,7 @@ def test_a_person_sees_types_confidence_and_values() -> None:
     line = next(line for line in text.splitlines() if "mail" in line)
     assert line.split()[:4] == ["1", "mail", "email", "0.46"]
     assert f"a@b.de · {'c' * 23}…" in line
-    assert text.endswith(
-        "1 tables, 1 columns, 0 without a confident type, 0 failures, R 0.88, 0.2 s\n"
-    )
+    assert text.endswith("1 tables, 1 columns, 0 without a confident type, 0 failures, R 0.88, 0.2 s\n")
 
 
 def test_what_is_unsure_or_empty_is_shown_as_such() -> None:
