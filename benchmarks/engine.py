@@ -182,7 +182,7 @@ def beside(
     starts: dict[str, list[float]] = {t: [] for t in engines}
     calls: dict[str, Call] = {p: partial(package_decode, m, 8 if quick else 24) for p, m in packages.items()}
     calls |= {t: partial(decode, Streams(e, batch), count, starts[t]) for t, e in engines.items()}
-    found = in_turn(calls, turns=3 if not quick else 1 if batch > 32 else 2)
+    found = in_turn(calls, turns=(1 if batch > 32 else 2) if quick else (2 if batch > 32 else 3))
     limits = {t: partial(run.ceilings.decode, SIZES[name], t, batch) for t in engines}
     return report(run, found, limits, starts, model=name, work="decode", batch=batch)
 
