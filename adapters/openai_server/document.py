@@ -13,7 +13,7 @@ __all__ = ["ANNOTATED", "STREAMED", "DocumentedApp"]
 _SCHEMA = AnnotateRequest.model_json_schema(ref_template="#/components/schemas/{model}")
 _PARTS: dict[str, Any] = _SCHEMA.pop("$defs")
 _BODIES = {"application/json": {"schema": _SCHEMA}, "text/csv": {"schema": {"type": "string"}}}
-_EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
+_EVENTS: dict[str, Any] = {"text/event-stream": {}}
 
 ANNOTATED: dict[str, Any] = {"openapi_extra": {"requestBody": {"required": True, "content": _BODIES}}}
 STREAMED: dict[str, Any] = {"openapi_extra": {"responses": {"200": {"content": _EVENTS}}}}

@@ -115,7 +115,9 @@ class ColumnTypeAnnotator:
             for m in wanted
             if self.known
         }
-        self.router = bundle.router if self.known and self.config.routed else None
+        # A confidence among other labels than the router was fitted on is another number.
+        fitted = self.known and vocabulary.name in bundle.config.decisions
+        self.router = bundle.router if fitted and self.config.routed else None
         self.ngrams = None
         if bundle.ngrams is not None and "ngrams" in decisions.first.opinions:
             rows = bundle.ngrams.rows(meant, names)

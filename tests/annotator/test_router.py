@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from aegir_dspy.annotator.bundle import ROUTER_SUFFIX, Bundle, default_bundle, load_bundle
+from aegir_dspy.annotator.decision import Decisions
 from aegir_dspy.annotator.router import CONTEXT, Router, load_router, save_router
 from aegir_dspy.annotator.types import AnnotatorConfig, ColumnTypeAnnotator
 from aegir_dspy.errors import CheckpointError
-from aegir_dspy.ontology.vocabulary import load_vocabulary
+from aegir_dspy.ontology.vocabulary import Vocabulary, load_vocabulary
 from aegir_dspy.tables.table import Table
 
 
@@ -58,13 +59,17 @@ def test_a_bundle_brings_its_router(tmp_path: Path, bundle_path: Path, bundle: B
 def test_the_router_decides_who_reads_again(bundle: Bundle, tables: list[Table]) -> None:
     vocabulary = load_vocabulary("schema")
 
+    fitted = replace(bundle, config=replace(bundle.config, decisions={"schema": Decisions()}))
+
     def tokens(bias: float | None, **settings: bool) -> torch.Tensor:
-        said = replace(bundle, router=None if bias is None else router(bundle, bias))
+        said = replace(fitted, router=None if bias is None else router(bundle, bias))
         return ColumnTypeAnnotator(said, vocabulary, AnnotatorConfig(**settings)).scores(tables[:1]).tokens
 
     nobody, everybody = tokens(-9.0), tokens(9.0)
     assert (everybody > nobody).all()
     assert torch.equal(tokens(-9.0, routed=False), tokens(None))
+    some = Vocabulary("some", vocabulary.labels[:40])  # a confidence among fewer labels is another number
+    assert ColumnTypeAnnotator(replace(fitted, router=router(bundle, 9.0)), some).router is None
 
 
 def test_the_shipped_router_knows_the_shipped_primary_and_its_members() -> None:
