@@ -178,7 +178,7 @@ def beside(
 ) -> dict[str, Any]:
     """Decode B streams in turn with the package's one: the row of the fastest."""
     quick = run.bench.options.quick
-    count = (8 if batch > 8 else 16) if quick else (24 if batch > 8 else 64)
+    count = 32 if quick else 64
     starts: dict[str, list[float]] = {t: [] for t in engines}
     calls: dict[str, Call] = {p: partial(package_decode, m, 8 if quick else 24) for p, m in packages.items()}
     calls |= {t: partial(decode, Streams(e, batch), count, starts[t]) for t, e in engines.items()}
