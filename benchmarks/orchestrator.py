@@ -183,26 +183,28 @@ def _peak(mode: str, columns: int) -> dict[str, float]:
 # --- providers and replanning ---------------------------------------------------------------------
 
 
-def _latency(bench: Bench) -> None:
-    found = latency(bench.options.seed, bench.options.quick)
+def _measured(bench: Bench, part: str, measured: Callable[[int, bool], dict[str, Any]]) -> dict[str, Any]:
+    """What a part of its own module found, its rows added."""
+    found = measured(bench.options.seed, bench.options.quick)
     for row in found["rows"]:
-        bench.row(part="latency", **row)
+        bench.row(part=part, **row)
+    return found
+
+
+def _latency(bench: Bench) -> None:
+    found = _measured(bench, "latency", latency)
     bench.check("wall time over the critical path", found["overhead"], at_most=1.15)
     bench.check("serial time over wall time", found["speedup"], at_least=100)
 
 
 def _replanning(bench: Bench) -> None:
-    found = replanning(bench.options.seed, bench.options.quick)
-    for row in found["rows"]:
-        bench.row(part="replanning", **row)
+    found = _measured(bench, "replanning", replanning)
     bench.check("accepted with the replanner", found["rules"], at_least=0.98)
     bench.check("accepted with retries alone", found["retry_only"], at_most=0.9)
 
 
 def _routing(bench: Bench) -> None:
-    found = routing(bench.options.seed, bench.options.quick)
-    for row in found["rows"]:
-        bench.row(part="routing", **row)
+    found = _measured(bench, "routing", routing)
     bench.check("cost of routing over always dear", found["cost_share"], at_most=0.6)
     bench.check("score of routing over always dear", found["score_share"], at_least=0.98)
 

@@ -54,11 +54,12 @@ class Router:
         """(C, R), from hidden states (C, F) and confidences (C,)."""
         return torch.sigmoid(router_features(hidden, confidence) @ self.weight.T + self.bias)
 
-    def asked(self, reader: str, hidden: Tensor, confidence: Tensor) -> Tensor:
-        """(C,) bool: columns about which a reader is asked; none for one it does not know."""
-        if reader not in self.readers:
-            return torch.zeros(len(hidden), dtype=torch.bool)
-        return self.probabilities(hidden, confidence)[:, self.readers.index(reader)] > self.threshold
+    def routes(self, readers: Sequence[str], hidden: Tensor, confidence: Tensor) -> Tensor:
+        """(C, len(readers)) bool: which readers are asked about which columns; never one it does not know."""
+        asked = self.probabilities(hidden, confidence) > self.threshold
+        nobody = torch.zeros(len(hidden), dtype=torch.bool)
+        columns = [asked[:, self.readers.index(r)] if r in self.readers else nobody for r in readers]
+        return torch.stack(columns, 1)
 
 
 def router_features(hidden: Tensor, confidence: Tensor) -> Tensor:

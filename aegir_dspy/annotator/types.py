@@ -132,10 +132,13 @@ class ColumnTypeAnnotator:
         own = self.config.abstain_below
         return self.bundle.config.abstain_below if own is None else own
 
-    @property
-    def steps(self) -> int:
-        """Readings on the longest way of a column: alone and from context, by the primary, then by others."""
-        return (1 + bool(self.config.context.columns)) * (1 + bool(self.members))
+    def steps(self, *, informed: bool = True) -> int:
+        """Readings on the longest way of a column: by the primary, then by members side by side.
+
+        Args:
+            informed: whether any column has a context, and is read again from it.
+        """
+        return (1 + (informed and bool(self.config.context.columns))) * (1 + bool(self.members))
 
     def __deepcopy__(self, memo: object) -> ColumnTypeAnnotator:
         return self  # frozen: optimizers that copy a program share the weights
@@ -221,7 +224,8 @@ class ColumnTypeAnnotator:
         """By reader, (C,) bool: readable columns it is asked about, by what was said and decided so far."""
         confidence = decided.exp().amax(1)
         if self.router is not None:
-            wanted = {name: self.router.asked(name, found.hidden, confidence) for name in readers}
+            routes = self.router.routes(readers, found.hidden, confidence)
+            wanted = dict(zip(readers, routes.unbind(1), strict=True))
         else:
             enough = {CONTEXT: self.config.sure}
             wanted = {name: confidence < enough.get(name, self.config.ask_below) for name in readers}

@@ -100,7 +100,7 @@ class SwarmOrchestrator:
     def plan(self, data: TableSet | str | Path | Sequence[str | Path]) -> TablePlan:
         """The tasks for tables, or for the files, folders and globs the user named."""
         consult = any("consult" in agent.skills for agent in self.agents)
-        config = PlanConfig(self.config.deep, consult, self.annotator.steps, self.config.budget)
+        config = PlanConfig(self.config.deep, consult, self.annotator.steps(), self.config.budget)
         if isinstance(data, TableSet):
             return plan_given([str(i) for i in range(len(data.tables))], config)
         return plan_files(data, config)

@@ -100,11 +100,10 @@ class _Columns:
         annotations = tuple(annotation for annotation, _ in annotated)
         widths = [len(annotation.columns) for annotation in annotations]
         informed = sum(w for w in widths if w > 1) if self.annotator.config.context.columns else 0
-        # The members read side by side, after the primary: each alone, then from its own fused context.
         readers = 1 + len(self.annotator.members)
         return Work(
             annotations,
-            steps=(1 + bool(informed)) * min(2, readers) if sum(widths) else 0,
+            steps=self.annotator.steps(informed=bool(informed)) if sum(widths) else 0,
             serial_steps=(sum(widths) + informed) * readers,
             tokens=sum(tokens for _, tokens in annotated),
             agents=sum(widths),

@@ -154,14 +154,15 @@ def _regress(features: Tensor, benefit: Tensor, decay: float) -> tuple[Tensor, T
     return found[:-1], found[-1]
 
 
-def routes(readings: Readings, router: Router) -> Tensor:
-    """(C, R) bool: whom the router asks."""
-    return router.probabilities(readings.hidden, readings.confidence()) > router.threshold
-
-
 def crosswise_routes(readings: Readings, config: RouterConfig) -> Tensor:
     """(C, R) bool: whom a router asks that was fitted on the hosts of the other half."""
-    first, second = (routes(readings, fit_router(readings, config, readings.half != half)) for half in (0, 1))
+    confidence = readings.confidence()
+    first, second = (
+        fit_router(readings, config, readings.half != half).routes(
+            readings.readers, readings.hidden, confidence
+        )
+        for half in (0, 1)
+    )
     return torch.where((readings.half == 0).unsqueeze(1), first, second)
 
 

@@ -27,9 +27,9 @@ def test_zero_one_or_many_readers_are_asked() -> None:
     found = Router(("context", "offers"), weight, torch.zeros(2, dtype=torch.float64), "")
     hidden = torch.tensor([[-1.0], [1.0], [1.0]])
     confidence = torch.tensor([0.1, 0.1, 0.9])
-    asked = [found.asked(name, hidden, confidence).tolist() for name in found.readers]
+    asked = found.routes(found.readers, hidden, confidence).T.tolist()
     assert asked == [[False, True, True], [False, False, True]]
-    assert not found.asked("works", hidden, confidence).any()
+    assert not found.routes(["works"], hidden, confidence).any()
     sure = found.probabilities(hidden, torch.tensor([0.0, 1.0, 0.5]))
     assert sure.isfinite().all()
 
